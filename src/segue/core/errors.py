@@ -76,11 +76,11 @@ class MediaError(SegueError):
     """A video or audio file cannot be opened, decoded, filtered, or written."""
 
 
-class MissingExtra(SegueError):
+class MissingExtra(SegueError):  # noqa: N818  the name says it all
     """An optional dependency is not installed; the advice is the install command."""
 
 
-class MissingModel(SegueError):
+class MissingModel(SegueError):  # noqa: N818  the name says it all
     """Model weights are not in the folder that was looked in."""
 
 
@@ -98,5 +98,5 @@ class ConfigError(UsageError):
     """A setting is unknown, of the wrong type, out of range, or contradicts another one."""
 
 
-class UnknownName(UsageError):
+class UnknownName(UsageError):  # noqa: N818  the name says it all
     """A name is not in its table; the message gives the nearest one and the whole list."""

@@ -18,8 +18,9 @@ __all__ = ["nearest", "resolve", "unknown"]
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest in spelling to `name`, or None when none is close."""
-    close = difflib.get_close_matches(name.lower(), [k.lower() for k in (known := list(known))], n=1)
-    return next((k for k in known if k.lower() == close[0]), None) if close else None
+    names = list(known)
+    close = difflib.get_close_matches(name.lower(), [n.lower() for n in names], n=1)
+    return next((n for n in names if n.lower() == close[0]), None) if close else None
 
 
 def unknown(kind: str, name: str, known: Iterable[str], where: object = "") -> UnknownName:
@@ -27,7 +28,9 @@ def unknown(kind: str, name: str, known: Iterable[str], where: object = "") -> U
     names = sorted(known)
     hint = nearest(name, names)
     advice = f"Did you mean '{hint}'? " if hint else ""
-    return UnknownName(f"unknown {kind} '{name}'", where=where, advice=f"{advice}Known: {', '.join(names)}")
+    return UnknownName(
+        f"unknown {kind} '{name}'", where=where, advice=f"{advice}Known: {', '.join(names)}"
+    )
 
 
 def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:
@@ -52,5 +55,5 @@ def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:
             raise
         raise UnknownName(
             f"cannot load {kind} '{name}': {error}",
-            advice=f"Give one of {', '.join(sorted(table))}, or package.module:Thing on the Python path",
+            advice=f"Give one of {', '.join(sorted(table))}, or an importable package.module:Thing",
         ) from error

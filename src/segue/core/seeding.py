@@ -28,7 +28,7 @@ def generator(seed: int, *labels: str | int) -> np.random.Generator:
 def seed_everything(seed: int) -> None:
     """Seed the global generators of Python, numpy and torch (only if torch is already loaded)."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  libraries we call use the global generator
+    np.random.seed(seed % 2**32)
     if torch := sys.modules.get("torch"):
         torch.manual_seed(seed)
 
@@ -36,7 +36,7 @@ def seed_everything(seed: int) -> None:
 def global_state() -> dict[str, Any]:
     """Return the state of the global generators as JSON-like values."""
     version, keys, gauss = random.getstate()
-    name, words, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002
+    name, words, position, has_gauss, cached = np.random.get_state()
     state: dict[str, Any] = {
         "python": [version, list(keys), gauss],
         "numpy": [name, np.asarray(words).tolist(), int(position), int(has_gauss), float(cached)],
@@ -53,9 +53,7 @@ def restore_global_state(state: dict[str, Any]) -> None:
     version, keys, gauss = state["python"]
     random.setstate((version, tuple(keys), gauss))
     name, words, position, has_gauss, cached = state["numpy"]
-    np.random.set_state(  # noqa: NPY002
-        (name, np.array(words, dtype=np.uint32), position, has_gauss, cached)
-    )
+    np.random.set_state((name, np.array(words, dtype=np.uint32), position, has_gauss, cached))
     torch = sys.modules.get("torch")
     if torch and "torch" in state:
         torch.set_rng_state(torch.tensor(list(bytes.fromhex(state["torch"])), dtype=torch.uint8))

@@ -1,1 +1,1 @@
-""""""
+"""What two tasks or more share beyond Stable-Baselines3."""

@@ -1,1 +1,1 @@
-""""""
+"""The product: understand a video, choose its music, mix it, hand over a timeline."""
