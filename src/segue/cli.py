@@ -25,12 +25,12 @@ COMMANDS = {
 )
 @click.version_option(__version__, prog_name="segue")
 def root() -> None:
-    r"""Music for the moving image: choose it, mix it, and hand an editor a timeline.
+    """Music for the moving image: choose it, mix it, and hand an editor a timeline.
 
     \b
     Score a film with your own music:
         segue score holiday.mp4 --library ~/Music/film --out scored
-    """
+    """  # noqa: D301  click reads the backspace as "keep these lines"
 
 
 def main() -> None:
