@@ -11,13 +11,24 @@ Letters: `T` segments of the video, `K` tracks of the library, `D` audio embeddi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tables", "Weights"]
+from segue.core.errors import UsageError
+from segue.tasks.soundtrack.data import Dataset
+from segue.tasks.soundtrack.similarity import fits, hand_overs
+
+if TYPE_CHECKING:
+    from segue.tasks.soundtrack.prior import Prior
+
+__all__ = ["FADE_PER_S", "Tables", "Weights", "build_tables"]
 
 Floats = NDArray[np.float64]
+
+FADE_PER_S = {"train": 0.01, "test": 0.0}
+"""How fast the alignment of a track that goes on fades, by mode, from the original."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +87,60 @@ class Tables:
         """Return -weight * E|switches - target|, the end value of the switch term."""
         gap = np.abs(np.asarray(switches)[..., None] - self.target_values)
         return -self.weights.switch * (gap @ self.target_probabilities)
+
+
+def build_tables(
+    dataset: Dataset,
+    prior: Prior,
+    video_index: int,
+    weights: Weights | None = None,
+    mode: Literal["train", "test"] = "test",
+    target: int | None = None,
+    kappa: float = 1.0,
+) -> Tables:
+    """Compute the reward tables of one video.
+
+    Args:
+        dataset: the library and the videos.
+        prior: reference vectors and switch budget.
+        video_index: which video of the dataset.
+        weights: of the reward terms; None means the defaults of `Weights`.
+        mode: "train" fades the alignment of a track that goes on, "test" does not.
+        target: number of switches asked for; None keeps the whole budget distribution.
+        kappa: spread of that distribution.
+
+    Raises:
+        UsageError: there is no such video, or the prior belongs to embeddings of another size.
+    """
+    if not 0 <= video_index < len(dataset.videos):
+        raise UsageError(
+            f"there is no video {video_index}", advice=f"There are {len(dataset.videos)}, from 0"
+        )
+    embeddings = dataset.track_embeddings
+    if prior.picture_reference.shape != embeddings.shape[1:]:
+        raise UsageError(
+            f"the prior has {prior.picture_reference.size} dimensions, "
+            f"the library {embeddings.shape[1]}",
+            advice="Fit the prior with the embedder that the library was analysed with",
+        )
+    video = dataset.videos[video_index]
+    fit = fits(dataset, video, prior.picture_reference, prior.caption_reference)
+    if target is None:
+        sigma = float(np.mean(1.0 - fit.picture_step[1:])) if video.n_segments > 1 else 0.0
+        values, probabilities = prior.budget.distribution(sigma, video.n_segments, kappa)
+    else:
+        values, probabilities = np.array([target], dtype=np.int64), np.ones(1)
+    return Tables(
+        lengths_s=video.lengths_s,
+        durations_s=dataset.durations_s,
+        alignment=fit.alignment,
+        transition=hand_overs(dataset).transition,
+        gate=fit.gate,
+        embeddings=embeddings,
+        target_values=values,
+        target_probabilities=probabilities,
+        weights=weights or Weights(),
+        fade_per_s=FADE_PER_S[mode],
+        segment_names=tuple(f"segment {index}" for index in range(video.n_segments)),
+        track_names=tuple(track.name for track in dataset.tracks),
+    )
