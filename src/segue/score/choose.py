@@ -1,0 +1,171 @@
+"""Choose: which track plays under which segment, and why.
+
+The reward is the soundtrack task's, read from the same tables by every policy: fit of track to
+segment, smooth hand-overs, as many of them as the picture turns its mood, one theme, no silence.
+The number of hand-overs wanted is not known, so its distribution is used: each boundary between
+two segments asks for one with probability (1 - cos) / 2 of their moods, independently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.core.errors import UnknownName, UsageError
+from segue.core.names import unknown
+from segue.core.seeding import generator
+from segue.score.config import ChooseSettings
+from segue.score.segments import Span
+from segue.tasks.soundtrack.agents import make_agent
+from segue.tasks.soundtrack.agents.alternatives import alternatives
+from segue.tasks.soundtrack.agents.plan import Plan, with_locks
+from segue.tasks.soundtrack.data import Dataset, Segment, Track, Video
+from segue.tasks.soundtrack.prior import neutral_prior
+from segue.tasks.soundtrack.tables import Tables, Weights, build_tables
+
+__all__ = ["build_product_tables", "choose", "parse_locks", "turn_probabilities"]
+
+Floats = NDArray[np.float64]
+
+
+def turn_probabilities(vectors: Floats) -> Floats:
+    """Return [T-1] the probability that each inner boundary wants a hand-over."""
+    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    cosines = np.einsum("td,td->t", units[1:], units[:-1])
+    return np.asarray(np.clip((1.0 - cosines) / 2.0, 0.0, 1.0))
+
+
+def build_product_tables(
+    tracks: Sequence[Track],
+    spans: Sequence[Span],
+    vectors: Floats,
+    settings: ChooseSettings,
+) -> Tables:
+    """Return the reward tables of one film against a library.
+
+    Args:
+        tracks: [K] the library, embedded.
+        spans: [T] the segments.
+        vectors: [T, D] their embeddings.
+        settings: weights, and the wanted number of hand-overs if the user gave one.
+    """
+    segments = tuple(
+        Segment(start_s=float(s.start_s), end_s=float(s.end_s), embedding=v)
+        for s, v in zip(spans, vectors, strict=True)
+    )
+    dataset = Dataset(tracks=tuple(tracks), videos=(Video(name="film", segments=segments),))
+    weights = Weights(
+        alignment=settings.alignment,
+        smoothness=settings.smoothness,
+        switch=settings.switch,
+        theme=settings.theme,
+        silence=settings.silence,
+    )
+    tables = build_tables(dataset, neutral_prior(dataset), 0, weights, target=settings.switches)
+    if settings.switches is None:
+        probabilities = _count_distribution(turn_probabilities(vectors))
+        tables = replace(
+            tables,
+            target_values=np.arange(len(probabilities), dtype=np.int64),
+            target_probabilities=probabilities,
+        )
+    return tables
+
+
+def choose(tables: Tables, locks: dict[int, int], settings: ChooseSettings, seed: int) -> Any:
+    """Return the chosen plan as JSON-like values.
+
+    The upper bound is the planner's, whichever policy chose, so that every policy shows how far it
+    is from the best possible.
+    """
+    locked = with_locks(tables, locks) if locks else tables
+    agent = make_agent(settings.policy)
+    plan = agent.plan(locked, generator(seed, "choose", settings.policy))
+    bound = plan.upper_bound
+    if bound is None:
+        bound = make_agent("planner").plan(locked, generator(seed, "bound")).upper_bound
+    others = alternatives(tables, plan, settings.alternatives)
+    return {
+        "policy": settings.policy,
+        "reward": plan.return_,
+        "upper_bound": bound,
+        "switches": plan.switches,
+        "terms": plan.terms,
+        "tracks": plan.tracks.tolist(),
+        "offsets_s": plan.offsets_s.tolist(),
+        "continued": _continued(plan, tables.n_tracks),
+        "step_terms": [
+            {name: float(values[t]) for name, values in plan.step_terms.items()}
+            for t in range(tables.n_segments)
+        ],
+        "alternatives": [
+            [{"track": a.track, "reward": a.reward} for a in segment] for segment in others
+        ],
+        "locked": sorted(locks),
+    }
+
+
+def parse_locks(
+    texts: Sequence[str], names: Sequence[str], n_segments: int | None = None
+) -> dict[int, int]:
+    """Turn `SEGMENT=TRACK` into segment index -> track index.
+
+    Args:
+        texts: as given on the command line; a track is named by its path in the library, its file
+            name, or its file name without suffix.
+        names: paths of the tracks relative to the library.
+        n_segments: number of segments, or None to check the form only.
+
+    Raises:
+        UsageError: not of this form, no such segment, or two tracks for one segment.
+        UnknownName: no such track (with the nearest one), or a name that several tracks share.
+    """
+    locks: dict[int, int] = {}
+    for text in texts:
+        number, equals, name = text.partition("=")
+        if not equals or not number.strip().isdigit():
+            raise UsageError(
+                f"'{text}' is not SEGMENT=TRACK", where="--lock", advice="Write --lock 2=calm.ogg"
+            )
+        segment = int(number)
+        if n_segments is not None and segment >= n_segments:
+            raise UsageError(
+                f"there is no segment {segment}",
+                where="--lock",
+                advice=f"The film has {n_segments} segments, 0 to {n_segments - 1}",
+            )
+        track = _find_track(name.strip(), names)
+        if locks.get(segment, track) != track:
+            raise UsageError(f"segment {segment} is locked to two tracks", where="--lock")
+        locks[segment] = track
+    return locks
+
+
+def _find_track(name: str, names: Sequence[str]) -> int:
+    for spelled in (str, lambda n: Path(n).name, lambda n: Path(n).stem):
+        hits = [i for i, known in enumerate(names) if spelled(known) == name]
+        if len(hits) == 1:
+            return hits[0]
+        if hits:
+            found = ", ".join(names[i] for i in hits)
+            raise UnknownName(f"'{name}' names several tracks", where="--lock", advice=found)
+    raise unknown("track", name, names, "--lock")
+
+
+def _continued(plan: Plan, n_tracks: int) -> list[bool]:
+    """Return [T] whether the music of the segment before goes on: a restart sounds as a loop."""
+    same = [False, *(plan.tracks[1:] == plan.tracks[:-1]).tolist()]
+    return [bool(s) or action == n_tracks for s, action in zip(same, plan.actions, strict=True)]
+
+
+def _count_distribution(probabilities: Floats) -> Floats:
+    """Return the distribution of a sum of independent coin flips (Poisson binomial)."""
+    distribution = np.ones(1)
+    for p in probabilities:
+        distribution = np.convolve(distribution, [1.0 - p, p])
+    return np.asarray(distribution / distribution.sum())

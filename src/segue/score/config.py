@@ -1,0 +1,55 @@
+"""All settings of `segue score`, and their defaults."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from segue.core.config import Config
+from segue.media.mix import MixSettings
+from segue.score.layout import LayoutSettings
+from segue.score.segments import SegmentSettings
+
+__all__ = ["ChooseSettings", "ScoreConfig"]
+
+
+class ChooseSettings(Config):
+    """Which track plays under which segment: the reward and who maximises it."""
+
+    policy: str = "planner"
+    """Agent that chooses: planner, greedy, random, or any other of `segue soundtrack`."""
+    switches: int | None = Field(None, ge=0)
+    """Wanted number of hand-overs; by default read from how often the mood of the picture turns."""
+    alignment: float = Field(1.0, ge=0)
+    """Weight of the fit of a track to a segment."""
+    smoothness: float = Field(0.5, ge=0)
+    """Weight of a smooth hand-over."""
+    switch: float = Field(0.3, ge=0)
+    """Weight of the distance to the wanted number of hand-overs."""
+    theme: float = Field(0.3, ge=0)
+    """Weight of the unity of all music heard."""
+    silence: float = Field(1.0, ge=0)
+    """Weight of the share of a segment that a track is too short to fill."""
+    alternatives: int = Field(3, ge=0, le=20)
+    """How many other tracks to name for each segment."""
+
+
+class ScoreConfig(Config):
+    """Settings of `segue score`."""
+
+    seed: int = Field(0, ge=0)
+    """Seed of everything random (only the policy `random` uses it)."""
+    embedder: str = "affect"
+    """Space in which pictures and music are compared: affect, clap, clip, or precomputed."""
+    workers: int | None = Field(None, ge=1, le=64)
+    """Processes that analyse the library; by default one per core."""
+    exports: tuple[str, ...] = ("otio", "xml", "fcpxml", "edl", "cues")
+    """Timeline formats to write."""
+    segments: SegmentSettings = SegmentSettings()
+    choose: ChooseSettings = ChooseSettings()
+    layout: LayoutSettings = LayoutSettings()
+    mix: MixSettings = MixSettings()
+
+    @field_validator("exports", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return tuple(value.split(",")) if isinstance(value, str) else value

@@ -1,0 +1,51 @@
+"""Moods in words: five numbers as a short phrase that a person can agree or disagree with.
+
+The axes are those of the shared mood space, in standard deviations of their own reference
+distribution: 0 is the middle of what was measured, +/-1 is distinct, +/-2 is extreme.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["AXES", "describe", "wanted_mood"]
+
+AXES = ("arousal", "valence", "tension", "pace", "brightness")
+
+WORDS = {
+    "arousal": ("calm", "energetic"),
+    "valence": ("gloomy", "pleasant"),
+    "tension": ("relaxed", "tense"),
+    "pace": ("slow", "fast"),
+    "brightness": ("dark", "bright"),
+}
+
+SPEECH_SHARE = 0.35
+"""Above this share of dialogue, fast and energetic music is not wanted."""
+
+
+def describe(axes: Sequence[float]) -> str:
+    """Return a phrase such as "very tense, dark"; the strongest axes first, at most three."""
+    strong = sorted(zip(AXES, axes, strict=True), key=lambda pair: -abs(pair[1]))
+    words = [
+        ("very " if abs(value) >= 1.6 else "") + WORDS[name][value > 0]
+        for name, value in strong
+        if abs(value) >= 0.6
+    ]
+    return ", ".join(words[:3]) or "even"
+
+
+def wanted_mood(axes: NDArray[np.float64], speech_share: float) -> NDArray[np.float64]:
+    """Return the mood that the music should have: the picture's, held back under dialogue.
+
+    A fast, loud track under talk is the commonest fault of matching by the picture alone, so
+    arousal and pace are not allowed above the middle there.
+    """
+    wanted = axes.copy()
+    if speech_share > SPEECH_SHARE:
+        for axis in (AXES.index("arousal"), AXES.index("pace")):
+            wanted[axis] = min(wanted[axis], 0.0)
+    return wanted
