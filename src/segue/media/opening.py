@@ -91,8 +91,11 @@ def open_media(path: str | Path) -> Iterator[Any]:
                 buffer_size=_BUFFER,
             )
         except Exception as error:
+            # FFmpeg reports a demuxer that is not on our list as an invalid argument.
+            refused = isinstance(error, av.error.ArgumentError)
+            reason = "its format is not one that Segue reads" if refused else _said(error)
             raise MediaError(
-                f"not a video or audio file that can be read ({_said(error)})",
+                f"not a video or audio file that can be read ({reason})",
                 where=os.fsdecode(path),
                 advice="Give a common format: mp4, mov, mkv, webm, avi, mpg, wav, flac, mp3, ogg",
             ) from error
@@ -153,6 +156,10 @@ def _open_regular(path: str | Path) -> Iterator[Any]:
     """Open a regular, readable, non-empty file without ever waiting for a pipe or a device."""
     name = os.fsdecode(path)
     try:
+        _refuse_special(
+            name, Path(name).stat().st_mode
+        )  # opening a device can have effects already
+        # should the file have been replaced by a pipe since, then without waiting for its writer
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         if _PROTOCOL.match(name):
@@ -167,9 +174,7 @@ def _open_regular(path: str | Path) -> Iterator[Any]:
         raise MediaError(f"cannot be opened ({reason})", where=name) from None
     try:
         status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
-            raise MediaError(f"{kind}, not a file", where=name, advice="Give a video or audio file")
+        _refuse_special(name, status.st_mode)
         if status.st_size == 0:
             raise MediaError("an empty file (0 bytes)", where=name)
         file = os.fdopen(descriptor, "rb", buffering=0)
@@ -178,6 +183,12 @@ def _open_regular(path: str | Path) -> Iterator[Any]:
         raise
     with file:
         yield file
+
+
+def _refuse_special(name: str, mode: int) -> None:
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise MediaError(f"{kind}, not a file", where=name, advice="Give a video or audio file")
 
 
 def _refuse_lists(path: str | Path, head: bytes) -> None:
