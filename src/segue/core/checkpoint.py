@@ -182,10 +182,12 @@ def _prune(folder: Path, newest: int, keep: int) -> None:
     paths = list_checkpoints(folder)
     kept = [path for path in paths if _step(path.name) <= newest][-keep:]
     best = _pointer(folder, "best")[0]
-    for path in paths:
-        if path not in kept and path.name != best:
-            _move(path, _HALF)  # so that a half-removed folder does not look like a damaged one
-    _tidy(folder)
+    unneeded = [path for path in paths if path not in kept and path.name != best]
+    for path in unneeded:
+        _move(path, _HALF)  # so that a half-removed folder does not look like a damaged one
+    if unneeded:
+        sync_directory(folder)
+        _tidy(folder)
 
 
 def _tidy(folder: Path) -> None:
