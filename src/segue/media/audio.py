@@ -252,17 +252,18 @@ class _Source:
         """Yield decoded blocks at the file's own rate, holes filled and overlaps cut."""
         clock = rate_hz = origin = 0  # in samples at the file's own rate
         tolerance_s = _START_TOLERANCE_S
+        per_tick = (1, 1)  # samples in one unit of the time stamps
         for frame in self._frames():
             if frame.sample_rate != rate_hz:
                 clock = clock * frame.sample_rate // max(rate_hz, 1)
                 rate_hz = frame.sample_rate
+                per_tick = (Fraction(frame.time_base or 1) * rate_hz).as_integer_ratio()
                 origin = round((self._origin_s or 0) * rate_hz)
             samples, names = self._unpacked(frame)
-            if frame.pts is not None and frame.time_base is not None:
-                scale = frame.time_base * rate_hz
-                begins = frame.pts * scale.numerator // scale.denominator
+            if (pts := frame.pts) is not None:
+                begins = pts * per_tick[0] // per_tick[1]
                 if self._origin_s is None:
-                    self._origin_s, origin = Fraction(frame.pts * frame.time_base), begins
+                    self._origin_s, origin = Fraction(pts * frame.time_base), begins
                 ahead = begins - origin - clock
                 if abs(ahead) > _LONGEST_HOLE_S * rate_hz:
                     origin += ahead  # a broken clock: carry on where we are
