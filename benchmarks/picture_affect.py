@@ -9,8 +9,9 @@ and effects too, so no curve can reach 1.
 
 For non-overlapping windows of 2, 3 and 5 s: Pearson r of the mean arousal with the level in dB,
 averaged over the four clips. The null distribution shifts the arousal curve in a circle by at least
-2 s, each clip by its own random amount, and compares averages of Fisher's z. The curve was not fitted to these clips'
-sound, but its recipe is one of six that were compared on them: read r as optimistic.
+2 s, each clip by its own random amount, and compares averages of Fisher's z. The curve was not
+fitted to the sound of these clips, but its recipe is one of six that were compared on them: read r
+as optimistic.
 """
 
 from __future__ import annotations

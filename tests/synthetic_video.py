@@ -17,12 +17,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-COLOURS = {
+COLOURS = {  # all differ in luma, which is what shot detection looks at
     "red": (200, 30, 30),
     "green": (30, 160, 40),
-    "blue": (30, 50, 200),
+    "blue": (20, 30, 160),
     "yellow": (220, 200, 40),
-    "grey": (128, 128, 128),
+    "grey": (150, 150, 150),
     "white": (250, 250, 250),
     "black": (0, 0, 0),
 }
@@ -102,6 +102,7 @@ def write_video(
         video = container.add_stream(codec, rate=rate)
         video.width, video.height, video.pix_fmt = width, height, pixel_format
         video.codec_context.gop_size = 12
+        video.codec_context.max_b_frames = 0
         video.codec_context.bit_rate = 2_000_000
         video.codec_context.sample_aspect_ratio = Fraction(pixel_aspect)
         regular = times_s is None and (start_s * rate).denominator == 1

@@ -93,7 +93,7 @@ def open_media(path: str | Path) -> Iterator[Any]:
         except Exception as error:
             # FFmpeg reports a demuxer that is not on our list as an invalid argument.
             refused = isinstance(error, av.error.ArgumentError)
-            reason = "its format is not one that Segue reads" if refused else _said(error)
+            reason = "damaged, or not of a format that Segue reads" if refused else _said(error)
             raise MediaError(
                 f"not a video or audio file that can be read ({reason})",
                 where=os.fsdecode(path),
