@@ -1,0 +1,121 @@
+"""`segue score`: the product's command."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segue.core.options import config_options, print_json
+
+__all__ = ["command"]
+
+
+@click.command(name="score", no_args_is_help=True)
+@click.argument("video", type=click.Path(path_type=Path))
+@click.option("--library", type=click.Path(path_type=Path), required=True, help="Folder of music.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.")
+@click.option("--policy", metavar="NAME", help="Who chooses: planner (default), greedy, random...")
+@click.option("--embedder", metavar="NAME", help="How picture and music are compared: affect...")
+@click.option("--loudness", type=float, metavar="LUFS", help="Loudness of the mix (default -14).")
+@click.option("--duck", type=float, metavar="DB", help="Music down under dialogue (default 12).")
+@click.option("--crossfade", type=float, metavar="S", help="Overlap of two tracks (default 1).")
+@click.option(
+    "--lock",
+    "locks",
+    multiple=True,
+    metavar="SEGMENT=TRACK",
+    help="Fix the track of a segment, as in --lock 2=calm.ogg. May be repeated.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace an earlier result in the folder.")
+@config_options
+def command(
+    video: Path,
+    library: Path,
+    out: Path,
+    locks: tuple[str, ...],
+    overwrite: bool,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+    **flags: Any,
+) -> None:
+    """Choose music from a folder for each part of VIDEO, and mix it in.
+
+    The output folder gets the scored film (its picture untouched), the soundtrack and stems as
+    WAV, timelines for editing software, a cue sheet, and report.html, which explains every choice.
+
+    \b
+    segue score trip.mp4 --library ~/Music/film --out trip-scored
+    segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --lock 2=calm.ogg
+
+    Settings are merged in this order, later wins: defaults, --config, --set, other options.
+    """  # noqa: D301  click reads the backspace as "keep these lines"
+    from segue.score.config import ScoreConfig
+
+    names = {
+        "policy": "choose.policy",
+        "embedder": "embedder",
+        "loudness": "mix.loudness_lufs",
+        "duck": "mix.duck_db",
+        "crossfade": "layout.crossfade_s",
+    }
+    config = ScoreConfig.load(
+        config_file, assignments, {names[flag]: value for flag, value in flags.items()}
+    )
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+
+    from segue.score.pipeline import score
+
+    result = score(
+        video, library, out, config, locks=locks, overwrite=overwrite, show_progress=True
+    )
+    if as_json:
+        print_json(result)
+    else:
+        _show(result, out)
+
+
+def _show(result: dict[str, Any], out: Path) -> None:
+    """Print what was chosen, and where the results are."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, justify in (("", "right"), ("from", "right"), ("to", "right"), ("mood", "left"),
+                          ("music", "left"), ("", "left")):  # fmt: skip
+        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    for segment in result["segments"]:
+        table.add_row(
+            str(segment["index"]),
+            _clock(segment["start_s"]),
+            _clock(segment["end_s"]),
+            escape(segment["description"]),
+            escape(segment["track"]),
+            "goes on" if segment["continued"] else "locked" if segment["locked"] else "",
+        )
+    console.print(table)
+    bound = result["upper_bound"]
+    share = f" (at best {bound:.2f})" if bound is not None else ""
+    loudness = result["loudness_lufs"]
+    console.print(
+        f"\nreward {result['reward']:.2f}{share}, {result['switches']} hand-overs, "
+        + (f"{loudness:.1f} LUFS, " if loudness is not None else "silent, ")
+        + f"{result['timings_s']['total']:.1f} s"
+    )
+    for warning in result["warnings"]:
+        console.print(f"note: {escape(warning)}", style="yellow")
+    console.print(f"{escape(str(out / result['files']['video']))}", style="bold")
+    console.print(f"{escape(str(out / 'report.html'))}", style="bold")
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(seconds, 60)
+    return f"{int(minutes)}:{rest:04.1f}"

@@ -1,0 +1,119 @@
+"""The library: which files can be used, and what the task and the layout need to know of them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.core.errors import DataError, printable
+from segue.core.files import fingerprint
+from segue.core.progress import Advance, silent
+from segue.media.library import analyse_library
+from segue.media.track import TrackAnalysis
+from segue.score.layout import Playable
+from segue.tasks.soundtrack.data import Track
+
+__all__ = ["Music", "listen"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Music:
+    """A library ready to choose from."""
+
+    tracks: tuple[TrackAnalysis, ...]
+    names: tuple[str, ...]
+    """Paths relative to the library, printable: what result and --lock call the tracks."""
+    key: str
+    """Fingerprint of the content of all usable tracks."""
+    warnings: tuple[str, ...]
+    """One line for each file that is not used, and a count."""
+
+    def playables(self) -> list[Playable]:
+        """Return what the layout needs."""
+        return [
+            Playable(
+                duration_s=t.duration_s,
+                active_start_s=t.active_start_s,
+                active_end_s=t.active_end_s,
+                beats_s=t.beats_s,
+                downbeats_s=t.downbeats_s,
+            )
+            for t in self.tracks
+        ]
+
+    def embedded(self, vectors: Floats) -> list[Track]:
+        """Return the tracks as the soundtrack task wants them, with [K, D] embeddings."""
+        return [
+            Track(
+                name=name,
+                embedding=vector,
+                # Only what sounds can accompany a picture: silent ends do not count.
+                duration_s=t.active_end_s - t.active_start_s,
+                tempo_bpm=t.tempo_bpm,
+                energy=t.rms,
+                centroid_hz=t.centroid_hz,
+                mfcc=t.mfcc,
+                path=os.fspath(t.path),
+            )
+            for name, vector, t in zip(self.names, vectors, self.tracks, strict=True)
+        ]
+
+
+def listen(
+    folder: Path, *, min_track_s: float, workers: int | None = None, advance: Advance = silent
+) -> Music:
+    """Analyse a library and sort out what cannot be used.
+
+    Args:
+        folder: searched for music, with its subfolders.
+        min_track_s: tracks with less audible music are not used.
+        workers: processes; None means one per core.
+        advance: called with the number of files just done.
+
+    Raises:
+        DataError: there is no folder, no music in it, or none that can be used.
+    """
+    library = analyse_library(folder, workers=workers, advance=advance)
+    left_out = [f"{_name(path, folder)}: {reason}" for path, reason in library.skipped]
+    usable: list[TrackAnalysis] = []
+    for track in library.tracks:
+        audible_s = track.active_end_s - track.active_start_s
+        if audible_s < min_track_s:
+            left_out.append(
+                f"{_name(track.path, folder)}: only {audible_s:.1f} s of music, "
+                f"{min_track_s:g} s are needed (layout.min_track_s)"
+            )
+        else:
+            usable.append(track)
+    if not usable:
+        raise DataError(
+            f"none of the {len(left_out)} music files can be used: {'; '.join(left_out[:3])}",
+            where=folder,
+            advice="Give a folder with readable music of a few seconds or more",
+        )
+    warnings: list[str] = []
+    if left_out:
+        noun = "file is" if len(left_out) == 1 else "files are"
+        warnings.append(f"{len(left_out)} music {noun} not used")
+        warnings += left_out
+    for track in usable:
+        warnings += [f"{_name(track.path, folder)}: {text}" for text in track.warnings]
+    return Music(
+        tracks=tuple(usable),
+        names=tuple(_name(t.path, folder) for t in usable),
+        key=fingerprint([[_name(t.path, folder), t.sha256] for t in usable]),
+        warnings=tuple(warnings),
+    )
+
+
+def _name(path: Path, folder: Path) -> str:
+    try:
+        return printable(path.relative_to(folder))
+    except ValueError:
+        return printable(path)

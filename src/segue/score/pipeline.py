@@ -1,0 +1,332 @@
+"""`score`: the product, from a video and a folder of music to a scored film and its timeline.
+
+1. understand    watch the film, find its dialogue, divide it into segments
+2. listen        analyse the library (at the same time)
+3. choose        plan the music by the reward of the soundtrack task
+4. mix           lay the tracks out as cues and render the sound
+5. mux           put the sound to the untouched picture
+6. timeline      the neutral timeline and its exports
+7. report        one page that shows and explains the result
+
+Every step is kept in the run folder under a fingerprint of its inputs, so that a changed option
+re-runs only what depends on it, and a killed run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, TypeVar
+
+from segue.core.errors import MediaError, printable
+from segue.core.files import atomic_write, sha256_file, write_json
+from segue.core.names import resolve
+from segue.core.progress import AddBar, progress_bars
+from segue.core.versions import versions
+from segue.media.mix import MixClip, render_mix
+from segue.media.mux import mux
+from segue.media.source import MediaInfo, probe
+from segue.score.choose import build_product_tables, choose, parse_locks
+from segue.score.config import ScoreConfig
+from segue.score.embedding import embed
+from segue.score.export import EXPORTERS, export_all
+from segue.score.layout import Part, lay_out
+from segue.score.library import Music, listen
+from segue.score.output import OutputFolder
+from segue.score.report import write_report
+from segue.score.result import build_report_data, build_result, build_timeline
+from segue.score.steps import Done, Steps
+from segue.score.understand import Film, FilmSegment, divide, watch
+from segue.tasks.soundtrack.agents import make_agent
+
+__all__ = ["score"]
+
+VERSION = 1
+"""Raised when a step's code changes what it makes, so that kept results are not used."""
+
+RATE_HZ = 48_000
+
+T = TypeVar("T")
+
+
+def score(
+    video: Path,
+    library: Path,
+    out: Path,
+    config: ScoreConfig | None = None,
+    *,
+    locks: Sequence[str] = (),
+    overwrite: bool = False,
+    show_progress: bool = False,
+) -> dict[str, Any]:
+    """Score a video with music from a library.
+
+    Args:
+        video: a file with a picture.
+        library: a folder of music.
+        out: where the products go; must be empty, unfinished, or new unless `overwrite`.
+        config: settings; defaults when None.
+        locks: `SEGMENT=TRACK` texts that fix the music of segments.
+        overwrite: replace an earlier result in `out`.
+        show_progress: show bars on stderr when it is a terminal.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        MediaError: the video cannot be used.
+        DataError: the library cannot be used.
+        UsageError: a lock, setting, or the output folder is wrong.
+    """
+    config = config or ScoreConfig()
+    make_agent(config.choose.policy)  # wrong names fail before any work
+    for name in config.exports:
+        resolve(EXPORTERS, name, "exporter")
+    parse_locks_form(locks)
+    info = probe(video)
+    if info.video is None:
+        raise MediaError(
+            "there is no picture in it, only sound",
+            where=video,
+            advice="Give a file with a video stream",
+        )
+    with OutputFolder(out, overwrite=overwrite, inputs=(video,)) as folder:
+        atomic_write(folder.run / "config.toml", config.to_toml())
+        write_json(folder.run / "versions.json", versions())
+        with progress_bars(shown=show_progress) as add:
+            job = _Job(video, info, library, folder, config, locks, add)
+            return job.run()
+
+
+def parse_locks_form(locks: Sequence[str]) -> None:
+    """Refuse locks that are not of the form SEGMENT=TRACK, before any work."""
+    for text in locks:
+        name = text.partition("=")[2].strip()
+        parse_locks([text], [name])
+
+
+class _Job:
+    """One call of `score`; its methods are the numbered steps."""
+
+    def __init__(
+        self,
+        video: Path,
+        info: MediaInfo,
+        library: Path,
+        folder: OutputFolder,
+        config: ScoreConfig,
+        locks: Sequence[str],
+        add: AddBar,
+    ) -> None:
+        self.video, self.info, self.library = video, info, library
+        self.folder, self.config, self.locks, self.add = folder, config, locks, add
+        self.steps = Steps(folder.run / "steps")
+        self.warnings: list[str] = []
+        self.timings_s: dict[str, float] = {}
+
+    def run(self) -> dict[str, Any]:
+        started = time.perf_counter()
+        film, music, content = self.understand_and_listen()
+        segments = divide(film, self.config.segments)
+        choice = self.choose(film, segments, music)
+        parts = lay_out(
+            [s.span for s in segments],
+            choice.value["tracks"],
+            music.playables(),
+            self.config.layout,
+        )
+        mix = self.mix(film, music, parts, content)
+        muxed = self.mux(mix, content)
+        timeline = build_timeline(
+            self.video, self.info, film, segments, music, parts, choice.value, mix, self.folder.path
+        )
+        exports = self.steps.run(
+            "timeline",
+            [VERSION, timeline.to_dict(), self.config.exports],
+            lambda to: export_all(timeline, to, self.config.exports),
+        )
+        self.timings_s |= self.steps.timings_s
+        self.timings_s["total"] = time.perf_counter() - started
+        result = build_result(
+            video=self.video,
+            info=self.info,
+            film=film,
+            segments=segments,
+            music=music,
+            parts=parts,
+            choice=choice.value,
+            mix=mix.value,
+            muxed=muxed.value,
+            lost=exports.value,
+            timings_s={k: round(v, 3) for k, v in self.timings_s.items()},
+            warnings=[*film.warnings, *music.warnings, *self.warnings],
+            config=self.config,
+        )
+        work = self.folder.run / "result.json"
+        report = self.folder.run / "report.html"
+        data = build_report_data(self.video, film, segments, music, parts, mix, muxed.value["file"])
+        write_report(result, data, report)
+        write_json(work, result)
+        products = {
+            muxed.value["file"]: muxed.folder / muxed.value["file"],
+            "soundtrack.wav": mix.folder / "mix.wav",
+            **{f"stems/{name}": mix.folder / name for name in mix.value["stems"]},
+            **{
+                path.name: path
+                for path in sorted(exports.folder.iterdir())
+                if path.name != "done.json"
+            },
+            "report.html": report,
+            "result.json": work,
+        }
+        self.folder.publish(products)
+        return result
+
+    def understand_and_listen(self) -> tuple[Film, Music, str]:
+        """Watch the film and hear the library side by side; both take a core."""
+        content = sha256_file(self.video)
+        watching = self.add("Watching the film", 2 * float(self.info.duration_s))
+        listening = self.add("Listening to the library", None)
+        found: list[Film] = []
+        film = _Background(
+            lambda: found.append(self.timed("understand", lambda: watch(
+                self.video, self.info, content, watching))))  # fmt: skip
+        music = self.timed(
+            "listen",
+            lambda: listen(
+                self.library,
+                min_track_s=self.config.layout.min_track_s,
+                workers=self.config.workers,
+                advance=listening,
+            ),
+        )
+        film.join()
+        return found[0], music, content
+
+    def choose(self, film: Film, segments: list[FilmSegment], music: Music) -> Done:
+        """Plan which track plays under which segment."""
+        config = self.config
+        locks = parse_locks(self.locks, music.names, len(segments))
+        choosing = self.add("Choosing the music", None)
+        inputs = [
+            VERSION,
+            film.key,
+            config.segments.model_dump(mode="json"),
+            config.layout.min_track_s,
+            music.key,
+            config.embedder,
+            config.choose.model_dump(mode="json"),
+            config.seed,
+            sorted(locks.items()),
+        ]
+
+        def build(to: Path) -> Any:
+            wanted, heard = embed(config.embedder, film, segments, music, self.video)
+            tables = build_product_tables(
+                music.embedded(heard), [s.span for s in segments], wanted, config.choose
+            )
+            return choose(tables, locks, config.choose, config.seed)
+
+        done = self.steps.run("choose", inputs, build)
+        choosing(1.0)
+        return done
+
+    def mix(self, film: Film, music: Music, parts: list[Part], content: str) -> Done:
+        """Render the sound: cues with their fades, the film's own sound, ducking, loudness."""
+        duration_s = film.picture.duration_s
+        n_samples = round(duration_s * RATE_HZ)
+        original = self.video if self.info.audio is not None else None
+        rendering = self.add("Mixing", float(duration_s))
+        used = [
+            [music.tracks[p.track].sha256, *map(str, (p.start_s, p.end_s, p.source_start_s)),
+             str(p.fade_in_s), str(p.fade_out_s)]
+            for p in parts
+        ]  # fmt: skip
+        inputs = [VERSION, content, used, self.config.mix.model_dump(mode="json"), film.speech]
+
+        def build(to: Path) -> Any:
+            clips = [
+                MixClip(
+                    path=music.tracks[p.track].path,
+                    start_s=p.start_s,
+                    duration_s=p.end_s - p.start_s,
+                    source_start_s=p.source_start_s,
+                    fade_in_s=p.fade_in_s,
+                    fade_out_s=p.fade_out_s,
+                )
+                for p in parts
+            ]
+            made = render_mix(
+                clips, n_samples, original, film.speech, self.config.mix, to, rendering
+            )
+            made.mix.rename(to / "mix.wav")
+            stems = ["music.wav", *(["original.wav"] if made.original else [])]
+            made.music.rename(to / "music.wav")
+            if made.original:
+                made.original.rename(to / "original.wav")
+            facts = asdict(made)
+            for name in ("mix", "music", "original"):
+                del facts[name]
+            return {**facts, "stems": stems, "n_samples": n_samples}
+
+        done = self.steps.run("mix", inputs, build)
+        self.warnings += done.value["warnings"]
+        return done
+
+    def mux(self, mix: Done, content: str) -> Done:
+        """Put the mixed sound to the picture, which is copied untouched."""
+        putting = self.add("Writing the film", None)
+        settings = self.config.mix
+
+        def build(to: Path) -> Any:
+            made = mux(self.video, mix.folder / "mix.wav", to / "scored.mp4",
+                       true_peak_dbtp=settings.true_peak_dbtp)  # fmt: skip
+            facts = asdict(made)
+            path = facts.pop("path")
+            return {**{k: _plain(v) for k, v in facts.items()}, "file": Path(path).name}
+
+        done = self.steps.run("mux", [VERSION, content, mix.key, settings.true_peak_dbtp], build)
+        putting(1.0)
+        self.warnings += done.value.get("warnings", [])
+        return done
+
+    def timed(self, name: str, work: Callable[[], T]) -> T:
+        """Run one part and note how long it took."""
+        started = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.timings_s[name] = time.perf_counter() - started
+
+
+class _Background:
+    """A thread whose exception is raised where it is joined."""
+
+    def __init__(self, work: Callable[[], object]) -> None:
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        self._thread.start()
+
+    def _run(self, work: Callable[[], object]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._error = error
+
+    def join(self) -> None:
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, Path):
+        return printable(os.fspath(value))
+    return value
