@@ -22,10 +22,12 @@ __all__ = [
     "REPEAT",
     "TERMS",
     "Outcome",
+    "fading",
     "returns",
     "score",
     "theme_of",
     "unit_embeddings",
+    "weighted_alignment",
 ]
 
 Indices = NDArray[np.int64]
@@ -82,6 +84,7 @@ def score(tables: Tables, actions: Sequence[int] | Indices) -> Outcome:
     tracks: list[int] = []
     offsets: list[float] = []
     starts = np.zeros(n_tracks, dtype=np.int64)
+    fits = weighted_alignment(tables)
     track, offset, ended, switches, complete = -1, 0.0, True, 0, True
 
     for segment, action in enumerate(actions.tolist()):
@@ -102,10 +105,9 @@ def score(tables: Tables, actions: Sequence[int] | Indices) -> Outcome:
             offset = start + length
             ended = offset >= tables.durations_s[track]
 
-        fit = float(tables.alignment[segment, track])
         unfilled = min(max(start + length - float(tables.durations_s[track]), 0.0), length)
         smooth = float(tables.transition[track, previous]) if previous >= 0 else 0.0
-        steps["alignment"].append(weights.alignment * fade(fit, tables.fade_per_s, start))
+        steps["alignment"].append(float(fits[segment, track] * fading(tables.fade_per_s, start)))
         steps["smoothness"].append(weights.smoothness * float(tables.gate[segment]) * smooth)
         steps["same"].append(same)
         steps["illegal"].append(illegal)
@@ -143,7 +145,7 @@ def returns(tables: Tables, actions: Indices) -> Floats:
         actions: [N, T] action sequences.
     """
     n_plans, n_segments = actions.shape
-    weights, n_tracks = tables.weights, tables.n_tracks
+    weights, n_tracks, fits = tables.weights, tables.n_tracks, weighted_alignment(tables)
     total = np.zeros(n_plans)
     switches = np.zeros(n_plans, dtype=np.int64)
     tracks = np.zeros((n_plans, n_segments), dtype=np.int64)
@@ -155,8 +157,7 @@ def returns(tables: Tables, actions: Indices) -> Floats:
         track = np.where(starts, actions[:, t], previous)
         total[~starts & (offset >= tables.durations_s[track])] = -np.inf
         offset[starts] = 0.0
-        faded = np.exp(np.maximum(-tables.fade_per_s * np.where(offset < np.inf, offset, 0), -700))
-        total += weights.alignment * tables.alignment[t, track] * faded
+        total += fits[t, track] * fading(tables.fade_per_s, np.where(offset < np.inf, offset, 0.0))
         if weights.silence:
             unfilled = np.clip(offset + length - tables.durations_s[track], 0.0, length)
             total -= weights.silence * unfilled / length
@@ -188,9 +189,17 @@ def _themes(tables: Tables, tracks: Indices) -> Floats:
     return tables.weights.theme * themes
 
 
-def fade(fit: float, fade_per_s: float, elapsed_s: float) -> float:
-    """Return an alignment after `elapsed_s` seconds of the same track; minus infinity stays."""
-    return fit * float(np.exp(-fade_per_s * elapsed_s)) if np.isfinite(fit) else fit
+def weighted_alignment(tables: Tables) -> Floats:
+    """Return the alignment term of every cell before fading, [T, K]; forbidden: minus infinity."""
+    allowed = np.isfinite(tables.alignment)
+    return np.where(
+        allowed, tables.weights.alignment * np.where(allowed, tables.alignment, 0.0), -np.inf
+    )
+
+
+def fading(fade_per_s: float, elapsed_s: Floats | float) -> Floats:
+    """Return the factor of the alignment after so many seconds of the same track, above 0."""
+    return np.asarray(np.exp(np.maximum(-fade_per_s * np.asarray(elapsed_s), -700.0)))
 
 
 def unit_embeddings(tables: Tables) -> Floats:

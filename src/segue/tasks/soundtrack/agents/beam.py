@@ -14,7 +14,13 @@ import numpy as np
 
 from segue.core.errors import ConfigError
 from segue.tasks.soundtrack.agents.plan import Plan, check, finish
-from segue.tasks.soundtrack.scoring import REPEAT, Indices, unit_embeddings
+from segue.tasks.soundtrack.scoring import (
+    REPEAT,
+    Indices,
+    fading,
+    unit_embeddings,
+    weighted_alignment,
+)
 from segue.tasks.soundtrack.tables import Floats, Tables
 
 __all__ = ["Beam", "beam_actions"]
@@ -44,6 +50,7 @@ def beam_actions(tables: Tables, width: int) -> Indices:
     n_segments, n_tracks, weights = tables.n_segments, tables.n_tracks, tables.weights
     units, embeddings = unit_embeddings(tables), tables.embeddings
     dots = units @ embeddings.T  # [K, K] unit vector of the row with the column's vector
+    fits = weighted_alignment(tables)
     outlook = _outlook(tables)  # [T + 1, T + 1] best end value by [segments left, switches]
 
     earned = np.zeros(1)
@@ -67,8 +74,7 @@ def beam_actions(tables: Tables, width: int) -> Indices:
         heard[:, -1] = current
         elapsed = np.zeros(heard.shape)
         elapsed[:, -1] = offset
-        gain = weights.alignment * tables.alignment[t, heard]
-        gain = gain * np.exp(np.maximum(-tables.fade_per_s * elapsed, -700.0))
+        gain = fits[t, heard] * fading(tables.fade_per_s, elapsed)
         gain -= (
             weights.silence
             * np.clip(elapsed + length - tables.durations_s[heard], 0.0, length)

@@ -9,7 +9,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segue.tasks.soundtrack.scoring import REPEAT, Indices, unit_embeddings
+from segue.tasks.soundtrack.scoring import (
+    REPEAT,
+    Indices,
+    fading,
+    unit_embeddings,
+    weighted_alignment,
+)
 from segue.tasks.soundtrack.tables import Floats, Tables
 
 __all__ = ["Position", "advance", "legal", "lookahead"]
@@ -74,9 +80,7 @@ def lookahead(tables: Tables, position: Position) -> dict[str, Floats]:
     length = float(tables.lengths_s[t])
 
     terms = {
-        "alignment": weights.alignment
-        * tables.alignment[t, track]
-        * np.exp(np.maximum(-tables.fade_per_s * elapsed, -700.0)),  # above 0: -inf stays -inf
+        "alignment": weighted_alignment(tables)[t, track] * fading(tables.fade_per_s, elapsed),
         "smoothness": np.zeros(n_tracks + 1),
         "same": np.zeros(n_tracks + 1),
         "illegal": np.zeros(n_tracks + 1),

@@ -1,49 +1,178 @@
-"""The relaxed planning problem: only immediate restarts are charged."""
+"""The relaxed planning problem: repetitions and switches at a price instead of by count.
+
+Charging a plan for the tracks it repeats and for its number of switches needs its whole history.
+Two prices remove the history (Lagrangian relaxation) and only ever make a plan look better:
+
+- every start of track k costs `repeat_price[k]`, and the price of one start is given back for
+  every track. True cost of n starts: n (n - 1) / 2, and 1 more for each immediate restart. Price
+  paid: price (n - 1), never more while the price is at most `dearest[k]` <= 1.
+- every switch costs `switch_price`; the end value f(c) of c switches becomes its best case
+  max_c' [f(c') + switch_price c'].
+
+What remains is a longest path over runs, solved backwards:
+    begin[s, k]  = max_n  value[s][n, k] + follow[s + n, k]
+    follow[e, k] = max_k' smooth[k, k'] gate[e] + begin[e, k'] - repeat_price[k'] - switch_price
+An immediate restart (k' = k) costs 1 and `dearest[k]`, its price included. The value of the best
+path, plus what is given back, is never below the best true plan: an upper bound for any prices.
+
+Letters: `T` segments, `K` tracks still in play, `N_s` longest run from segment s.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
-from segue.tasks.soundtrack.agents.runs import Runs
-from segue.tasks.soundtrack.scoring import REPEAT, Indices
+from segue.tasks.soundtrack.scoring import Indices
 from segue.tasks.soundtrack.tables import Floats, Tables
 
-__all__ = ["solve"]
+__all__ = ["Prices", "Relaxation", "Solution"]
 
 
-def solve(tables: Tables, runs: Runs, bonus: Floats) -> tuple[float, Indices]:
-    """Best plan when only immediate restarts are charged; bonus [K] is added per segment."""
-    T, K = tables.n_segments, tables.n_tracks  # noqa: N806
-    end = tables.switch_cost(np.arange(T))
-    start_value = np.full((T + 1, T + 1, K), -np.inf)  # [s, c] c switches including this run's
-    choice = np.zeros((T, T, K), dtype=np.int64)
-    follow = np.full((T + 1, T + 1, K), -np.inf)  # [e, c, k] best rest after run of k with c
-    after = np.zeros((T, T, K), dtype=np.int64)
-    follow[T, :T] = end[:, None]
-    lengths = np.arange(T + 1)
-    for s in range(T - 1, -1, -1):
-        for c in range(0, s + 1):
-            options = (
-                runs.value[s, s + 1 :] + lengths[1 : T - s + 1, None] * bonus + follow[s + 1 :, c]
-            )
-            choice[s, c] = options.argmax(axis=0) + s + 1
-            start_value[s, c] = options.max(axis=0)
-        if s:
-            step = tables.weights.smoothness * float(tables.gate[s]) * tables.transition.T.copy()
-            step[np.arange(K), np.arange(K)] += 2 * REPEAT
-            for c in range(0, s):
-                options = step + start_value[s, c + 1]
-                after[s, c] = options.argmax(axis=1)
-                follow[s, c] = options.max(axis=1)
-    k = int(start_value[0, 0].argmax())
-    best = float(start_value[0, 0, k])
-    actions = np.full(T, K, dtype=np.int64)
-    s, c = 0, 0
-    while s < T:
-        actions[s] = k
-        e = int(choice[s, c, k])
-        if e < T:
-            k = int(after[e, c, k])
-            c += 1
-        s = e
-    return best, actions
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """What repetition and switching cost in the relaxation."""
+
+    repeat: Floats
+    """[K] price of a start of each track."""
+    switch: float = 0.0
+    """Price of a switch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Solution:
+    """The best path at given prices."""
+
+    bound: float
+    """Its value and what is given back: no plan over the same runs earns more."""
+    runs: tuple[tuple[int, int, int], ...]
+    """(first segment, end, track in play) of its runs."""
+    begin: Floats
+    """[T, K] value of the best path from a run of k that starts at s."""
+    follow: Floats
+    """[T + 1, K] value of the best path after a run of k that ends at e."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relaxation:
+    """The runs still in play, and what hand-overs between them earn."""
+
+    values: list[Floats]
+    """T arrays [N_s, K]: value of each run, minus infinity for one out of play."""
+    smooth: Floats
+    """[K, K] weight times transition, index order [previous track, new track]."""
+    gate: Floats
+    """[T] factor of smoothness at each segment."""
+    end: Floats
+    """[T] end value by number of switches."""
+    dearest: Floats
+    """[K] highest valid repeat price."""
+    tracks: Indices
+    """[K] index in the library of each track in play."""
+    constant: float = 0.0
+    """Added to the value of every path."""
+
+    @classmethod
+    def of(cls, tables: Tables, values: list[Floats]) -> Relaxation:
+        """Return the relaxation with all tracks in play and the theme left out."""
+        return cls(
+            values=values,
+            smooth=np.ascontiguousarray(tables.weights.smoothness * tables.transition.T),
+            gate=tables.gate,
+            end=tables.switch_cost(np.arange(tables.n_segments)),
+            dearest=np.ones(tables.n_tracks),
+            tracks=np.arange(tables.n_tracks),
+        )
+
+    @property
+    def n_segments(self) -> int:
+        """Number of segments, T."""
+        return len(self.values)
+
+    def raised(self, amount: float) -> Relaxation:
+        """Return the relaxation with `amount` added to the value of every path."""
+        return replace(self, constant=self.constant + amount)
+
+    def given_back(self, prices: Prices) -> float:
+        """Return what is added to the value of the best path to make it a bound."""
+        best_end = (self.end + prices.switch * np.arange(self.n_segments)).max()
+        return self.constant + float(prices.repeat.sum() + best_end)
+
+    def hand_over(self, segment: int, prices: Prices, begin: Floats, out: Floats) -> Floats:
+        """Fill `out` [K, K] with the value of starting the column's track after the row's.
+
+        Args:
+            segment: where the new track starts.
+            prices: what the start costs.
+            begin: [K] value of the path from there, or zeros.
+            out: written and returned.
+        """
+        np.multiply(self.smooth, self.gate[segment], out=out)
+        out += begin - prices.repeat - prices.switch
+        out.reshape(-1)[:: len(self.tracks) + 1] -= 1.0 + self.dearest - prices.repeat
+        return out
+
+    def solve(self, prices: Prices) -> Solution:
+        """Return the best path at these prices."""
+        n_segments, n_tracks = self.n_segments, len(self.tracks)
+        begin = np.empty((n_segments, n_tracks))
+        step = np.empty((n_tracks, n_tracks))
+        follow = np.zeros((n_segments + 1, n_tracks))
+        for s in range(n_segments - 1, -1, -1):
+            rows = self.values[s]
+            begin[s] = (rows + follow[s + 1 : s + 1 + len(rows)]).max(axis=0)
+            if s:
+                follow[s] = self.hand_over(s, prices, begin[s], step).max(axis=1)
+        first = begin[0] - prices.repeat
+        track = int(first.argmax())
+        bound = float(first[track]) + self.given_back(prices)
+
+        runs, s = [], 0
+        while s < n_segments:
+            rows = self.values[s][:, track]
+            end = s + 1 + int((rows + follow[s + 1 : s + 1 + len(rows), track]).argmax())
+            runs.append((s, end, track))
+            if end < n_segments:
+                track = int(self.hand_over(end, prices, begin[end], step)[track].argmax())
+            s = end
+        return Solution(bound=bound, runs=tuple(runs), begin=begin, follow=follow)
+
+    def run_bounds(self, prices: Prices, solution: Solution) -> list[Floats]:
+        """Return for every run a bound on all plans that contain it; shapes as `values`."""
+        n_segments, n_tracks = self.n_segments, len(self.tracks)
+        extra = self.given_back(prices)
+        until = np.full((n_segments + 1, n_tracks), -np.inf)  # best path that ends with a run of k
+        bounds: list[Floats] = []
+        nothing, step = np.zeros(n_tracks), np.empty((n_tracks, n_tracks))
+        for s in range(n_segments):
+            if s:
+                self.hand_over(s, prices, nothing, step)
+                step += until[s][:, None]
+                before = step.max(axis=0)
+            else:
+                before = -prices.repeat
+            rows = self.values[s] + before
+            ends = slice(s + 1, s + 1 + len(rows))
+            np.maximum(until[ends], rows, out=until[ends])
+            bounds.append(rows + solution.follow[ends] + extra)
+        return bounds
+
+    def without(self, drop: list[np.ndarray[tuple[int, int], np.dtype[np.bool_]]]) -> Relaxation:
+        """Return the relaxation without the runs marked in `drop` (shapes as `values`)."""
+        alive = np.zeros(len(self.tracks), dtype=bool)
+        for rows, out in zip(self.values, drop, strict=True):
+            alive |= (np.isfinite(rows) & ~out).any(axis=0)
+        keep = np.flatnonzero(alive)
+        values = []
+        for rows, out in zip(self.values, drop, strict=True):
+            left = np.where(out, -np.inf, rows)[:, keep]
+            longest = np.flatnonzero(np.isfinite(left).any(axis=1))
+            values.append(left[: longest[-1] + 1 if longest.size else 1])
+        return replace(
+            self,
+            values=values,
+            smooth=np.ascontiguousarray(self.smooth[np.ix_(keep, keep)]),
+            dearest=self.dearest[keep],
+            tracks=self.tracks[keep],
+        )
