@@ -1,0 +1,83 @@
+"""CLIP or SigLIP: scenes by their pictures, music by its mood in words, in one space.
+
+Radford et al. 2021, "Learning transferable visual models from natural language supervision" (ICML);
+Zhai et al. 2023, "Sigmoid loss for language image pre-training" (ICCV). The weights come from a
+local folder; `openai/clip-vit-base-patch32` or `google/siglip-base-patch16-224` and their relatives
+fit. A scene is the mean of its stills; a track is what `mood_words.py` says about its five axes, so
+this embedder sees people and places that `affect` does not, and hears nothing more.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.core.errors import DataError
+from segue.media.embed import Scene, unit
+from segue.media.embed.model_folder import ModelFolder, projected
+from segue.media.embed.mood_words import describe_scene
+from segue.media.track import TrackAnalysis
+
+__all__ = ["ClipEmbedder"]
+
+_CLASSES = {
+    "CLIPModel": "CLIPProcessor",
+    "SiglipModel": "SiglipProcessor",
+    "Siglip2Model": "Siglip2Processor",
+}
+_MOST_STILLS = 8
+
+
+class ClipEmbedder:
+    """Compare the stills of scenes with the mood of tracks in words."""
+
+    name = "clip"
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Load the model.
+
+        Raises:
+            MissingModel, MissingExtra, DataError: see `model_folder`.
+        """
+        example = "openai/clip-vit-base-patch32 or google/siglip-base-patch16-224"
+        checked = ModelFolder.check(self.name, folder, _CLASSES, example)
+        self._processor = checked.load(_CLASSES[checked.model_class])
+        self._model = checked.load(checked.model_class, use_safetensors=True).eval()
+        # SigLIP was trained on texts padded to their full length, CLIP on unpadded ones.
+        self._padding = True if checked.model_class == "CLIPModel" else "max_length"
+
+    def embed_scenes(self, video: Path, scenes: Sequence[Scene]) -> NDArray[np.float32]:
+        """Return [T, D].
+
+        Raises:
+            DataError: a scene has no still, or one that is not a picture.
+        """
+        return np.stack([self._look(scene, video) for scene in scenes])
+
+    def embed_tracks(self, tracks: Sequence[TrackAnalysis]) -> NDArray[np.float32]:
+        """Return [K, D]."""
+        texts = [describe_scene(track.axes.tolist()) for track in tracks]
+        inputs = self._processor.tokenizer(
+            texts, padding=self._padding, truncation=True, return_tensors="pt"
+        )
+        return unit(projected(self._model.get_text_features, inputs))
+
+    def _look(self, scene: Scene, video: Path) -> NDArray[np.float32]:
+        from PIL import Image
+
+        if not scene.stills:
+            raise DataError(f"segment {scene.index} has no still to look at", where=video)
+        picked = np.unique(np.linspace(0, len(scene.stills) - 1, _MOST_STILLS).round().astype(int))
+        try:
+            pictures = [Image.open(io.BytesIO(scene.stills[i])).convert("RGB") for i in picked]
+        except OSError as error:
+            raise DataError(
+                f"a still of segment {scene.index} is not a picture ({error})", where=video
+            ) from None
+        inputs = self._processor.image_processor(images=pictures, return_tensors="pt")
+        vectors = unit(projected(self._model.get_image_features, inputs))
+        return unit(vectors.mean(axis=0))
