@@ -153,10 +153,11 @@ def probe(path: str | Path) -> MediaInfo:
         header_s = Fraction(container.duration, 1_000_000) if container.duration else None
         tags = {key.lower(): value for key, value in container.metadata.items()}
         video, audio = picture_stream(container), sound_stream(container)
+        announced = video is not None and video.width and video.frames
         first = _first_frame(container, video) if video else None
         timecodes = [s.metadata.get("timecode", "") for s in container.streams if s.type != "audio"]
-        if first is None and video is not None and not (video.width and video.frames):
-            video = None  # a stream is announced, but there is no picture in it
+        if first is None and not announced:
+            video = None  # a transport stream lists a picture that never comes
         if video is None and audio is None:
             raise MediaError("neither picture nor sound in it can be decoded", where=name)
         spans = _spans(path, [s.index for s in (video, audio) if s], header_s)
