@@ -3,7 +3,7 @@
 `Disk` stands between the code and the operating system. It counts the operations that change the
 disk; the test lets the first one fail, then the second, and so on until nothing fails any more.
 After a loss of power it keeps only what a real disk would guarantee: a file's content counts once
-the file was synchronised, and a rename once its folder was.
+the file was synchronised; its name, and a rename, once the folder was.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ class Disk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, fail_at: int, mode: str) -> None:
         self.count, self.fail_at, self.mode = 0, fail_at, mode
-        self.unsynced: dict[Path, bytes | None] = {}  # file -> content that survives
+        self.unsynced: set[Path] = set()  # files whose content would be lost
+        self.unnamed: set[Path] = set()  # files whose folder would not know them
         self.renames: list[tuple[Path, Path, bytes | None]] = []  # not yet synchronised
         self.paths: dict[int, Path] = {}
         self._patch(monkeypatch)
@@ -65,7 +66,8 @@ class Disk:
             if "dir_fd" not in options or options["dir_fd"] is None:
                 self.paths[handle] = Path(path)
                 if flags & os.O_CREAT:
-                    self.unsynced[Path(path)] = None
+                    self.unsynced.add(Path(path))
+                    self.unnamed.add(Path(path))
             return handle
 
         def write(handle: int, data: Any) -> int:
@@ -79,15 +81,22 @@ class Disk:
             path = self.paths.get(handle)
             if path and path.is_dir():
                 self.renames = [r for r in self.renames if path not in (r[0].parent, r[1].parent)]
+                self.unnamed = {name for name in self.unnamed if name.parent != path}
             elif path:
-                self.unsynced.pop(path, None)
+                self.unsynced.discard(path)
 
         def move(name: str) -> Callable[..., None]:
             def moved(source: Any, target: Any, **options: Any) -> None:
                 self._step("rename")
                 before = Path(target).read_bytes() if Path(target).is_file() else None
                 real[name](source, target, **options)
-                self.renames.append((Path(source), Path(target), before))
+                source, target = Path(source), Path(target)
+                self.renames.append((source, target, before))
+                for group in (self.unsynced, self.unnamed):  # they go along under the new name
+                    for path in [p for p in group if source in (p, p.parent)]:
+                        group.remove(path)
+                        group.add(target / path.relative_to(source))
+                self.unnamed.discard(target)  # that is in the list of renames now
 
             return moved
 
@@ -101,7 +110,7 @@ class Disk:
         def write_bytes(path: Path, data: bytes) -> int:  # writes below the level of os.write
             self._step("write")
             with path.open("wb") as file:
-                self.unsynced.setdefault(path, None)
+                self.unsynced.add(path)
                 return file.write(data)
 
         def sync_file(handle: int) -> None:
@@ -119,21 +128,21 @@ class Disk:
         monkeypatch.setattr(os, "rmdir", plain("rmdir", "remove"))
         monkeypatch.setattr(Path, "write_bytes", write_bytes)
 
-    def lose_power(self) -> None:
-        """Undo what was never made durable, newest first."""
-        for source, target, before in reversed(self.renames):
-            if not target.exists():
-                continue
-            if target.is_dir():
+    def lose_power(self, *, only_first_rename: bool) -> None:
+        """Undo what was never made durable: of renames all, newest first, or only the oldest."""
+        for path in self.unsynced:
+            if path.is_file():
+                path.write_bytes(b"")
+        for path in self.unnamed:
+            path.unlink(missing_ok=True)
+        for source, target, before in self.renames[:1] if only_first_rename else self.renames[::-1]:
+            if not target.exists() or source.exists():
+                continue  # a later operation needed this one, so it cannot be lost alone
+            if before is None:
                 source.parent.mkdir(exist_ok=True)
                 target.rename(source)
-            elif before is None:
-                target.unlink()
             else:
                 target.write_bytes(before)
-        for path, kept in self.unsynced.items():
-            if path.is_file():
-                path.write_bytes(kept or b"")
 
 
 def save(folder: Path, step: int) -> None:
@@ -141,7 +150,10 @@ def save(folder: Path, step: int) -> None:
     save_checkpoint(folder, step, {"model": {"w": weights}}, {"step": step}, parent="p")
 
 
-@pytest.mark.parametrize("mode", ["once", "full", "dead", "power", "power, unsynced kept"])
+@pytest.mark.parametrize(
+    "mode",
+    ["once", "full", "dead", "power, all kept", "power, all lost", "power, first rename lost"],
+)
 @pytest.mark.parametrize("again", [False, True], ids=["next step", "same step again"])
 def test_fault_at_every_operation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str, again: bool
@@ -158,8 +170,8 @@ def test_fault_at_every_operation(
             disk = Disk(patch, fail_at, mode.partition(",")[0])
             with contextlib.suppress(RunError, PowerCut):
                 save(folder, new)
-        if mode == "power":
-            disk.lose_power()
+        if mode in ("power, all lost", "power, first rename lost"):
+            disk.lose_power(only_first_rename=mode.endswith("rename lost"))
         found = load_checkpoint(folder)
         assert found is not None
         assert found.step in (2, new)

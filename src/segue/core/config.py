@@ -105,9 +105,10 @@ def _put(values: dict[str, Any], key: str, value: Any) -> None:
 
 def _value(text: str) -> Any:
     try:
-        return tomllib.loads(f"v = {text}")["v"]
+        values = tomllib.loads(f"v = {text}")
     except tomllib.TOMLDecodeError:
         return text
+    return values["v"] if len(values) == 1 else text  # more: a line end in a text
 
 
 def _models(annotation: Any) -> list[type[Config]]:

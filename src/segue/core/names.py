@@ -50,7 +50,7 @@ def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:
         raise unknown(kind, name, table)
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         if name in table:  # our own module is at fault, or an extra it needs is missing
             raise
         raise UnknownName(

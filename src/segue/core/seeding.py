@@ -20,7 +20,8 @@ __all__ = ["generator", "global_state", "restore_global_state", "seed_everything
 
 def generator(seed: int, *labels: str | int) -> np.random.Generator:
     """Return the generator for `seed` and a path of labels, independent of all other paths."""
-    digest = hashlib.sha256("/".join(map(str, labels)).encode()).digest()
+    path = "/".join(str(label).replace("/", "//") for label in labels)  # "a/b" is not "a", "b"
+    digest = hashlib.sha256(path.encode()).digest()
     words = np.frombuffer(digest[:16], dtype=np.uint32)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *map(int, words)])))
 
