@@ -25,7 +25,8 @@ from segue.core.errors import DataError
 
 __all__ = ["Bin", "SwitchBudget", "fit_budget", "unlabelled_budget"]
 
-N_BINS = 5
+QUANTILES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Written out: a computed 0.6 differs in the last bit, and edges then miss the sigma they mean."""
 _STD_FLOOR = 1e-6
 
 
@@ -152,16 +153,16 @@ def fit_budget(
     if len(sigmas) == 0:
         raise DataError("no labelled video of two or more segments to learn the switch budget from")
     sigma, count = np.asarray(sigmas, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    edges = np.quantile(sigma, np.linspace(0.0, 1.0, N_BINS + 1))
+    edges = np.quantile(sigma, QUANTILES)
     bins = []
-    for index in range(N_BINS):
+    for index in range(len(QUANTILES) - 1):
         lower, upper = float(edges[index]), float(edges[index + 1])
         inside = (sigma >= lower) & (sigma < upper)
         if reference:
             mean = float(count[inside].mean()) if inside.any() else math.nan
             std = float(count[inside].std()) if inside.any() else math.nan
         else:
-            if index == N_BINS - 1:
+            if index == len(QUANTILES) - 2:
                 inside |= sigma == upper
             mean, std = _shrunk(count[inside], count, shrinkage)
         bins.append(Bin(mean, std + _STD_FLOOR, lower, upper))

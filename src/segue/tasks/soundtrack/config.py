@@ -76,7 +76,7 @@ class SoundtrackConfig(Config):
     not."""
     weights: WeightsConfig = WeightsConfig()
     """Weights of the reward terms."""
-    extra_terms: dict[str, float] = {}
+    extra_terms: dict[str, float] = Field(default_factory=dict)
     """More reward terms, `package.module:term` -> weight; paid by the environments, unknown to
     the planner."""
     kappa: float = Field(default=1.0, ge=0)

@@ -2,8 +2,8 @@
 
     video_captions.json                             videos and their segments
     music_captions.json                             tracks and their features
-    video_embs/<video stem>/segment_<i>.npy | .pt   picture vector of segment i
-    music_embs/<track stem>/full.npy | .pt          audio vector
+    video_embs/<video stem>/segment_<i>.pt | .npy   picture vector of segment i
+    music_embs/<track stem>/full.pt | .npy          audio vector
     video_text_embs/<video stem>/segment_<i>.npy    caption vector, optional
     music_text_embs/<track stem>/full.npy           description vector, optional
     video_library/, music_library/                  the media, not opened here
@@ -11,8 +11,8 @@
 A caption vector may also stand in the JSON, key `text_emb`. A `.pt` file is read without
 unpickling.
 
-What is missing: profile `reference` completes it with zeros, as the original does; profile `default`
-leaves the track or the video out. Either is one line of `Dataset.warnings` that names it.
+What is missing: profile `reference` completes it with zeros, as the original does; profile
+`default` leaves the track or the video out. Either is one line of `Dataset.warnings` that names it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ from segue.tasks.soundtrack.formats import (
     text,
     texts,
 )
-from segue.tasks.soundtrack.vectors import read_vector
 
 __all__ = ["load_dataset"]
 
@@ -109,14 +108,14 @@ class _Reader:
     notes: list[str] = field(default_factory=list)
 
     def track_vector(self, row: Mapping[str, Any]) -> Floats | None:
-        return read_vector(self.folder / "music_embs" / Path(row["filename"]).stem / "full")
+        return _vector(self.folder / "music_embs" / Path(row["filename"]).stem / "full")
 
     def segment_vectors(self, row: Mapping[str, Any], where: str) -> list[Floats | None]:
         segments = row.get("segments")
         if not isinstance(segments, list) or not all(isinstance(s, dict) for s in segments):
             raise DataError("a list of segments is needed", where=f"{where}.segments")
         base = self.folder / "video_embs" / Path(row["filename"]).stem
-        return [read_vector(base / f"segment_{index}") for index in range(len(segments))]
+        return [_vector(base / f"segment_{index}") for index in range(len(segments))]
 
     def track(
         self, row: Mapping[str, Any], vector: Floats | None, dimension: int, where: str
@@ -200,7 +199,7 @@ class _Reader:
 
     def _text_vector(self, entry: Mapping[str, Any], base: str, where: str) -> Floats | None:
         given = _numbers(entry, "text_emb", where)
-        return given if given is not None else read_vector(self.folder / base)
+        return given if given is not None else _vector(self.folder / base)
 
 
 def _numbers(entry: Mapping[str, Any], key: str, where: str) -> Floats | None:
@@ -221,3 +220,14 @@ def _flag(entry: Mapping[str, Any], key: str, where: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
         raise DataError(f"{value!r} is not true or false", where=f"{where}.{key}")
     return value
+
+
+def _vector(base: Path) -> Floats | None:
+    """Return the vector in `<base>.pt` or `<base>.npy`, or None when there is neither."""
+    from segue.media.embed.precomputed import read_vector
+
+    for suffix in (".pt", ".npy"):
+        path = base.with_name(base.name + suffix)
+        if path.is_file():
+            return read_vector(path).astype(np.float64)
+    return None

@@ -23,7 +23,7 @@ from segue.tasks.soundtrack.config import SoundtrackConfig
 from segue.tasks.soundtrack.data import Dataset, Video
 from segue.tasks.soundtrack.similarity import ZERO_NORM, neighbour_cosines
 
-__all__ = ["Prior", "fit_prior", "neutral_prior", "sigma_of", "split_videos"]
+__all__ = ["Prior", "default_prior", "fit_prior", "neutral_prior", "sigma_of", "split_videos"]
 
 Floats = NDArray[np.float64]
 
@@ -107,6 +107,13 @@ def fit_prior(
         budget=budget,
         n_videos=len(videos),
     )
+
+
+def default_prior(dataset: Dataset, config: SoundtrackConfig) -> Prior:
+    """Return the prior fitted on the training videos of the division in `config`."""
+    data = config.data
+    train, _ = split_videos(len(dataset.videos), data.split_ratio, data.split_seed)
+    return fit_prior(dataset, train or None, config)  # one video is its own training set
 
 
 def neutral_prior(dataset: Dataset, switch_rate: float = 0.105) -> Prior:

@@ -11,7 +11,7 @@
 How well track k fits segment t, with v, x the segment's picture and caption vectors, e, y the
 track's, and rv, rx the reference vectors of the prior:
 
-    alignment = [3 (cos(v_t, e_k) - cos(rv, e_k) + 0.2) + 2.5 (cos(x_t, y_k) - cos(rx, y_k) + 0.3)] / 2
+    alignment = 3/2 (cos(v_t, e_k) - cos(rv, e_k) + 0.2) + 5/4 (cos(x_t, y_k) - cos(rx, y_k) + 0.3)
     gate      = exp(-5 (1 - cos(v_t, v_t-1)))
 
 Without captions the second half of the alignment is left out.
@@ -93,7 +93,7 @@ def units(vectors: Floats) -> Floats:
 
 
 def cosines(left: Floats, right: Floats) -> Floats:
-    """Return the cosine of every row of `left` with every row of `right`: [N, D], [M, D] -> [N, M]."""
+    """Return the cosine of every pair of rows: [N, D], [M, D] -> [N, M]."""
     return np.asarray(units(left) @ units(right).T)
 
 

@@ -69,7 +69,7 @@ class Tables:
     """[M] their probabilities; a known target is one value with probability 1."""
     weights: Weights = field(default_factory=Weights)
     fade_per_s: float = 0.0
-    """Alignment is multiplied by exp(-fade_per_s * elapsed); .01 in the original's training mode."""
+    """Alignment is multiplied by exp(-fade_per_s * elapsed); .01 in the original's train mode."""
     segment_names: tuple[str, ...] = ()
     track_names: tuple[str, ...] = ()
 
