@@ -53,6 +53,8 @@ class Faults:
     """Packets or reads that failed."""
     last: str = ""
     """What FFmpeg said about the last of them."""
+    repaired: int = 0
+    """Frames that came out although parts of them were damaged."""
     at_s: list[float] = field(default_factory=list)
     """Container times of the first hundred failing packets, where they are known."""
 
@@ -140,7 +142,9 @@ def decode(container: Any, stream: Any, faults: Faults) -> Iterator[Any]:
                 except Exception as error:
                     faults.add(error, _seconds(packet.pts, packet.time_base))
                     frames = []
-                yield from frames
+                for frame in frames:
+                    faults.repaired += frame.is_corrupt
+                    yield frame
             return
         except Exception as error:
             faults.add(error)

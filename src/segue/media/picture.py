@@ -59,6 +59,8 @@ class PictureAnalysis:
     """One JPEG file for each shot, upright; empty bytes where none could be taken."""
     damaged: int
     """Packets that could not be decoded, and were left out."""
+    repaired: int
+    """Frames that are damaged in parts and were used as the decoder patched them."""
     warnings: tuple[str, ...]
     """What a user should know about the file, as sentences."""
 
@@ -83,7 +85,7 @@ class PictureAnalysis:
             "cuts": np.array([_pair(cut) for cut in self.cuts_s], np.int64).reshape(-1, 2),
             "thumbnail_sizes": np.array(sizes, np.int64),
             "thumbnails": np.frombuffer(b"".join(self.thumbnails), np.uint8),
-            "damaged": np.array(self.damaged),
+            "damaged": np.array([self.damaged, self.repaired]),
             "warnings": np.array(self.warnings, np.str_),
             **{f"feature_{name}": curve for name, curve in self.features.items()},
         }
@@ -112,7 +114,8 @@ class PictureAnalysis:
             blank=arrays["blank"],
             cuts_s=tuple(Fraction(*map(int, pair)) for pair in arrays["cuts"]),
             thumbnails=tuple(data[end - size : end] for size, end in zip(sizes, ends, strict=True)),
-            damaged=int(arrays["damaged"]),
+            damaged=int(arrays["damaged"][0]),
+            repaired=int(arrays["damaged"][1]),
             warnings=tuple(map(str, arrays["warnings"])),
         )
 
@@ -170,6 +173,7 @@ def analyse_picture(path: str | Path, *, advance: Advance = silent) -> PictureAn
         cuts_s=tuple(finder.cuts_s),
         thumbnails=tuple(thumbnails.finish()),
         damaged=faults.errors,
+        repaired=faults.repaired,
         warnings=_warnings(info, end_s, faults, clock),
     )
 
@@ -187,15 +191,28 @@ def _warnings(info: MediaInfo, end_s: Fraction, faults: Faults, clock: Clock) ->
     texts = []
     if faults.errors:
         texts.append(f"{faults.errors} damaged places in the picture were left out ({faults.last})")
-    if clock.splices:
-        texts.append(f"the picture's timestamps jump {clock.splices} times; its parts were joined")
-    stated_s = max(info.duration_s, info.container_duration_s or Fraction(0))
-    if info.audio is not None:  # the container may be longer because its sound is
-        stated_s = info.duration_s
-    if abs(stated_s - end_s) > _TOLERATED * stated_s:
+    if faults.repaired:
         texts.append(
-            f"{float(end_s):.2f} s of picture could be decoded, but the file states "
-            f"{float(stated_s):.2f} s"
+            f"frames that are damaged in parts and were used as they are: {faults.repaired}"
+        )
+    if clock.splices:
+        texts.append(
+            f"jumps in the picture's timestamps, where its parts were joined: {clock.splices}"
+        )
+    read_s = info.duration_s
+    if abs(read_s - end_s) > _TOLERATED * read_s:
+        texts.append(
+            f"{float(end_s):.2f} s of picture could be decoded, but it has {float(read_s):.2f} s"
+        )
+    # The header counts the longest stream; the sound may outlast the picture.
+    if info.audio is not None and info.video is not None:
+        sound_end_s = info.audio.start_s + info.audio.duration_s - info.video.start_s
+        read_s = max(read_s, sound_end_s)
+    header_s = info.container_duration_s
+    if header_s is not None and abs(header_s - read_s) > _TOLERATED * header_s:
+        texts.append(
+            f"the file states {float(header_s):.2f} s, but its picture and sound end at "
+            f"{float(read_s):.2f} s"
         )
     return tuple(texts)
 
