@@ -32,7 +32,7 @@ class Running(Protocol):
     video: VideoRows
     now: Situation
     heard: list[int]
-    starts: list[int]
+    starts: Floats
 
 
 SHORT_NAMES = {

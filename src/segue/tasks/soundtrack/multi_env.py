@@ -25,8 +25,7 @@ from segue.tasks.soundtrack.similarity import cosines, hand_overs
 
 __all__ = ["MultiSoundtrackEnv", "ReferenceMultiEnv", "make_multi"]
 
-W_ALIGNMENT, W_SMOOTHNESS = 1.0, 0.1
-"""Weights of the original; the second is never used."""
+_NO_USE = np.zeros((2, 0), dtype=np.float32)
 
 
 class MultiSoundtrackEnv(SoundtrackEnv):
@@ -219,8 +218,7 @@ class ReferenceMultiEnv(gymnasium.Env[dict[str, Any], Any]):
         return self._observe(), reward, terminated, False, info
 
     def _observe(self) -> dict[str, Any]:
-        nothing = np.zeros(0, dtype=np.float32)
-        seen = self._observer.observe(self.now, nothing, nothing)
+        seen = self._observer.observe(self.now, _NO_USE)
         return {
             "video_embedding": seen["video_embedding"],
             "last_music_embedding": seen["last_audio_embedding"],

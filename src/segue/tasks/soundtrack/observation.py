@@ -64,8 +64,13 @@ class Observer(Protocol):
         """Prepare for an episode of `video`, number `index` of the environment."""
         ...
 
-    def observe(self, now: Situation, heard: Row, starts: Row) -> dict[str, Any]:
-        """Return the observation; the arrays in it stay as they are."""
+    def observe(self, now: Situation, use: Row) -> dict[str, Any]:
+        """Return the observation; the arrays in it stay as they are.
+
+        Args:
+            now: where the episode stands.
+            use: [2, K] shares of the segments in which each track played and was started.
+        """
         ...
 
 
@@ -102,7 +107,7 @@ class ReferenceObservation:
         if len(self._ratios) != n + 1:
             self._ratios = _rows(np.arange(n + 1)[:, None] / n)
 
-    def observe(self, now: Situation, heard: Row, starts: Row) -> dict[str, Any]:
+    def observe(self, now: Situation, use: Row) -> dict[str, Any]:
         """Return the three arrays."""
         pictures = self._now
         segment = now.segment
@@ -117,14 +122,13 @@ class FullObservation:
     """Everything the reward depends on, normalised.
 
     `picture`, `music` [D] and `caption`, `description` [E] are unit vectors or zero; the
-    caption pair is absent without captions. `heard` and `starts` [K] are the shares of the T
-    segments in which each track played and was started. `state` is listed in STATE.
+    caption pair is absent without captions. `use` [2, K] holds the shares of the T segments in
+    which each track played (first row) and was started. `state` is listed in STATE.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         n_tracks, dimension = dataset.track_embeddings.shape
         vector = spaces.Box(-1.0, 1.0, (dimension,), np.float32)
-        share = spaces.Box(0.0, 1.0, (n_tracks,), np.float32)
         parts: dict[str, spaces.Space[Any]] = {"picture": vector, "music": vector}
         self._music = _rows(_unit_rows(dataset.track_embeddings))
         self._descriptions: list[Row] = []
@@ -134,44 +138,53 @@ class FullObservation:
             parts |= {"caption": text, "description": text}
             self._descriptions = _rows(_unit_rows(texts))
         parts |= {
-            "heard": share,
-            "starts": share,
+            "use": spaces.Box(0.0, 1.0, (2, n_tracks), np.float32),
             "state": spaces.Box(0.0, 1.0, (len(STATE),), np.float32),
         }
         self.space = spaces.Dict(parts)
-        self._cache: dict[int, tuple[list[Row], list[Row], Row]] = {}
+        self._cache: dict[int, tuple[list[Row], list[Row], list[Row]]] = {}
         self._pictures: list[Row] = []
         self._captions: list[Row] = []
-        self._clock: Row = np.zeros((1, len(STATE)), dtype=np.float32)
+        self._clock: list[Row] = []
+        self._n_segments = 0
 
     def begin(self, index: int, video: Video) -> None:
         """Prepare for an episode of `video`."""
         if index not in self._cache:
             self._cache[index] = self._prepare(video)
         self._pictures, self._captions, self._clock = self._cache[index]
+        self._n_segments = video.n_segments
 
-    def observe(self, now: Situation, heard: Row, starts: Row) -> dict[str, Any]:
-        """Return the arrays; `heard` and `starts` are copied."""
-        segment, n = now.segment, len(self._clock) - 1
+    def observe(self, now: Situation, use: Row) -> dict[str, Any]:
+        """Return the arrays; `use` is copied."""
+        segment, n = now.segment, self._n_segments
         state = self._clock[segment].copy()
-        switches, target, elapsed, left = now.switches, now.target, now.elapsed_s, now.track_left_s
-        state[4] = switches / n
-        state[5] = min(max(target / n, 0.0), 1.0)
+        elapsed, left = now.elapsed_s, now.track_left_s
+        state[4] = now.switches / n
+        target = now.target / n
+        state[5] = target if 0.0 <= target <= 1.0 else float(target > 1.0)
         state[6] = elapsed / (elapsed + _HALF_S)
         state[7] = left / (left + _HALF_S)
         state[8] = not now.ended
         row = segment if segment < n else -1
         music = now.shown_track
-        result = {"picture": self._pictures[row], "music": self._music[music]}
         if self._descriptions:
-            result["caption"] = self._captions[row]
-            result["description"] = self._descriptions[music]
-        result["heard"] = heard.copy()
-        result["starts"] = starts.copy()
-        result["state"] = state
-        return result
+            return {
+                "picture": self._pictures[row],
+                "music": self._music[music],
+                "caption": self._captions[row],
+                "description": self._descriptions[music],
+                "use": use.copy(),
+                "state": state,
+            }
+        return {
+            "picture": self._pictures[row],
+            "music": self._music[music],
+            "use": use.copy(),
+            "state": state,
+        }
 
-    def _prepare(self, video: Video) -> tuple[list[Row], list[Row], Row]:
+    def _prepare(self, video: Video) -> tuple[list[Row], list[Row], list[Row]]:
         pictures, n = video.embeddings, video.n_segments
         lengths = video.lengths_s
         clock = np.zeros((n + 1, len(STATE)), dtype=np.float32)
@@ -183,7 +196,7 @@ class FullObservation:
         clock[1:n, 3] = np.clip((np.einsum("td,td->t", unit[1:], unit[:-1]) + 1.0) / 2.0, 0.0, 1.0)
         captions = video.text_embeddings
         texts = [] if captions is None else _rows(_limited(units(captions)))
-        return _rows(_limited(unit)), texts, clock
+        return _rows(_limited(unit)), texts, list(clock)
 
 
 def _unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

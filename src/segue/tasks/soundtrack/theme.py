@@ -11,6 +11,7 @@ steps, `B` episodes. Index K means "nothing heard".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,7 @@ class ThemeTable:
         self.cosines[:n_tracks, :n_tracks] = rows @ rows.T
         self.norms = np.append(np.linalg.norm(embeddings, axis=1), 0.0)
         self.norms[self.norms <= ZERO_NORM] = 0.0
+        self._flat, self._own = self.cosines.ravel(), self.cosines.diagonal().copy()
         used = self.norms[self.norms > 0]
         self._common_norm = (
             float(used[0]) if used.size and np.ptp(used) <= 1e-12 * used[0] else None
@@ -47,28 +49,34 @@ class ThemeTable:
     def value(self, heard: Sequence[int]) -> float:
         """Return the theme of one episode, unweighted."""
         tracks = np.array(heard)
+        pairs = self._flat.take(tracks * len(self.norms) + tracks[:, None])  # [n, n]
+        if self._common_norm is not None:
+            total = self._common_norm * float(pairs.sum())
+            return _theme_of_one(total, self._common_norm * total, len(heard))
         norms = self.norms[tracks]
-        rows = self.cosines[tracks[:, None], tracks] @ norms
-        return float(_theme(rows.sum(), float(norms @ rows), len(heard)))
+        pulls = pairs @ norms
+        return _theme_of_one(float(pulls.sum()), float(norms @ pulls), len(heard))
 
     def candidates(self, heard: Sequence[int]) -> Floats:
         """Return the theme of `heard` followed by each track, [K], unweighted."""
-        norms, own = self.norms[:-1], np.einsum("kk->k", self.cosines)[:-1]
+        norms, own, n = self.norms[:-1], self._own[:-1], len(heard) + 1
         if not heard:
             return _theme(own * norms, own * norms**2, 1)
         tracks = np.array(heard)
-        counts = np.bincount(tracks, minlength=len(self.norms))
-        kept = np.flatnonzero(counts)
-        times = counts[kept].astype(np.float64)
-        table = self.cosines[kept]  # [kept, K + 1]
-        lengths = times * self.norms[kept]
-        sums, pulls = times @ table, lengths @ table
-        numerator, square = float(pulls[kept] @ times), float(pulls[kept] @ lengths)
+        rows = self.cosines.take(tracks, axis=0)  # [n, K + 1]
+        sums = np.ones(len(tracks)) @ rows
+        if self._common_norm is not None:
+            norm = self._common_norm
+            total = norm * (float(sums.take(tracks).sum()) + 2.0 * sums[:-1] + own)
+            return _theme(total, norm * total, n)
+        lengths = self.norms.take(tracks)
+        pulls = lengths @ rows
+        numerator, square = float(pulls.take(tracks).sum()), float(pulls.take(tracks) @ lengths)
         sums, pulls = sums[:-1], pulls[:-1]
         return _theme(
             numerator + sums * norms + pulls + own * norms,
             square + norms * (2.0 * pulls + own * norms),
-            len(heard) + 1,
+            n,
         )
 
     def batch(self, heard: Indices, n_steps: Indices) -> Floats:
@@ -79,7 +87,7 @@ class ThemeTable:
             n_steps: [B] number of steps of each episode.
         """
         width = len(self.norms)
-        flat, own = self.cosines.ravel(), np.einsum("kk->k", self.cosines)
+        flat, own = self._flat, self._own
         base = heard * width
         if self._common_norm is not None:
             total = own.take(heard).sum(axis=0)
@@ -106,3 +114,9 @@ def _theme(numerator: Floats, square: Floats | float, n_steps: Indices | int) ->
     return np.asarray(
         np.where(directed, numerator / (n_steps * np.where(directed, norm, 1.0)), 0.0)
     )
+
+
+def _theme_of_one(numerator: float, square: float, n_steps: int) -> float:
+    norm = math.sqrt(max(square, 0.0))
+    mean = norm / n_steps
+    return numerator / (n_steps * norm) if mean > ZERO_NORM * (mean + 1e-6) else 0.0
