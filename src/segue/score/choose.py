@@ -160,7 +160,7 @@ def _find_track(name: str, names: Sequence[str]) -> int:
 def _continued(plan: Plan, n_tracks: int) -> list[bool]:
     """Return [T] whether the music of the segment before goes on: a restart sounds as a loop."""
     same = [False, *(plan.tracks[1:] == plan.tracks[:-1]).tolist()]
-    return [bool(s) or action == n_tracks for s, action in zip(same, plan.actions, strict=True)]
+    return [bool(s or action == n_tracks) for s, action in zip(same, plan.actions, strict=True)]
 
 
 def _count_distribution(probabilities: Floats) -> Floats:

@@ -40,6 +40,8 @@ class ScoreConfig(Config):
     """Seed of everything random (only the policy `random` uses it)."""
     embedder: str = "affect"
     """Space in which pictures and music are compared: affect, clap, clip, or precomputed."""
+    embedder_folder: str | None = None
+    """Folder of the embedder's model or files; each has a default, which `segue doctor` names."""
     workers: int | None = Field(None, ge=1, le=64)
     """Processes that analyse the library; by default one per core."""
     exports: tuple[str, ...] = ("otio", "xml", "fcpxml", "edl", "cues")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.names import resolve
-from segue.media.embed import EMBEDDERS
+from segue.core.errors import DataError
+from segue.media.embed import Scene, make
 from segue.score.library import Music
 from segue.score.understand import Film, FilmSegment
 
@@ -19,20 +19,50 @@ Floats = NDArray[np.float64]
 
 
 def embed(
-    name: str, film: Film, segments: Sequence[FilmSegment], music: Music, video: Path
+    name: str,
+    folder: Path | None,
+    video: Path,
+    film: Film,
+    segments: Sequence[FilmSegment],
+    music: Music,
 ) -> tuple[Floats, Floats]:
     """Return ([T, D] vectors of the wanted music, [K, D] vectors of the tracks).
 
     Raises:
         UnknownName: there is no such embedder.
-        MissingModel: its weights are not where they should be.
+        MissingModel: its weights or files are not where they should be.
+        DataError: its vectors are of different lengths, or not numbers.
     """
-    if name == "affect":
-        # Everything it needs was measured when the film was watched and the library was heard.
-        from segue.media.embed.affect import vector
-
-        return (
-            vector(np.stack([s.wanted for s in segments])),
-            vector(np.stack([t.axes for t in music.tracks])),
+    embedder = make(name, folder)
+    scenes = [
+        Scene(
+            index=t,
+            start_s=float(segment.span.start_s),
+            end_s=float(segment.span.end_s),
+            axes=segment.wanted,
+            stills=_stills(film, segment),
         )
-    raise NotImplementedError(resolve(EMBEDDERS, name, "embedder"))
+        for t, segment in enumerate(segments)
+    ]
+    wanted = np.asarray(embedder.embed_scenes(video, scenes), np.float64)
+    heard = np.asarray(embedder.embed_tracks(music.tracks), np.float64)
+    for kind, vectors, count in (("segments", wanted, len(scenes)),
+                                 ("tracks", heard, len(music.tracks))):  # fmt: skip
+        if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
+            raise DataError(f"the embedder '{name}' gave no usable vectors of {kind}")
+    if wanted.shape[1] != heard.shape[1]:
+        raise DataError(
+            f"the embedder '{name}' gave segments {wanted.shape[1]} and tracks {heard.shape[1]} "
+            "numbers each",
+            advice="Both must come from the same model",
+        )
+    return wanted, heard
+
+
+def _stills(film: Film, segment: FilmSegment) -> tuple[bytes, ...]:
+    span = segment.span
+    return tuple(
+        picture
+        for (start, end), picture in zip(film.picture.shots, film.picture.thumbnails, strict=True)
+        if picture and min(end, span.end_s) > max(start, span.start_s)
+    )

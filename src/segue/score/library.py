@@ -102,6 +102,10 @@ def listen(
         noun = "file is" if len(left_out) == 1 else "files are"
         warnings.append(f"{len(left_out)} music {noun} not used")
         warnings += left_out
+    warnings += [
+        f"{_name(copy, folder)}: the same content as {_name(first, folder)}, used once"
+        for copy, first in library.duplicates
+    ]
     for track in usable:
         warnings += [f"{_name(track.path, folder)}: {text}" for text in track.warnings]
     return Music(

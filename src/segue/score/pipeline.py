@@ -14,12 +14,11 @@ re-runs only what depends on it, and a killed run goes on where it stopped.
 
 from __future__ import annotations
 
-import os
+import shlex
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,13 +32,14 @@ from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
 from segue.score.choose import build_product_tables, choose, parse_locks
 from segue.score.config import ScoreConfig
+from segue.score.curves import build_report_data
 from segue.score.embedding import embed
 from segue.score.export import EXPORTERS, export_all
 from segue.score.layout import Part, lay_out
 from segue.score.library import Music, listen
 from segue.score.output import OutputFolder
 from segue.score.report import write_report
-from segue.score.result import build_report_data, build_result, build_timeline
+from segue.score.result import build_result, build_timeline
 from segue.score.steps import Done, Steps
 from segue.score.understand import Film, FilmSegment, divide, watch
 from segue.tasks.soundtrack.agents import make_agent
@@ -169,11 +169,15 @@ class _Job:
         )
         work = self.folder.run / "result.json"
         report = self.folder.run / "report.html"
-        data = build_report_data(self.video, film, segments, music, parts, mix, muxed.value["file"])
+        words = ["segue", "score", self.video, "--library", self.library, "--out", self.folder.path]
+        command = shlex.join([*map(printable, words), "--overwrite"])
+        data = build_report_data(
+            self.video, film, segments, music, parts, mix, muxed.value["path"], command
+        )
         write_report(result, data, report)
         write_json(work, result)
         products = {
-            muxed.value["file"]: muxed.folder / muxed.value["file"],
+            muxed.value["path"]: muxed.folder / muxed.value["path"],
             "soundtrack.wav": mix.folder / "mix.wav",
             **{f"stems/{name}": mix.folder / name for name in mix.value["stems"]},
             **{
@@ -220,13 +224,15 @@ class _Job:
             config.layout.min_track_s,
             music.key,
             config.embedder,
+            config.embedder_folder,
             config.choose.model_dump(mode="json"),
             config.seed,
             sorted(locks.items()),
         ]
 
         def build(to: Path) -> Any:
-            wanted, heard = embed(config.embedder, film, segments, music, self.video)
+            folder = Path(config.embedder_folder) if config.embedder_folder else None
+            wanted, heard = embed(config.embedder, folder, self.video, film, segments, music)
             tables = build_product_tables(
                 music.embedded(heard), [s.span for s in segments], wanted, config.choose
             )
@@ -280,19 +286,22 @@ class _Job:
 
     def mux(self, mix: Done, content: str) -> Done:
         """Put the mixed sound to the picture, which is copied untouched."""
-        putting = self.add("Writing the film", None)
+        putting = self.add("Writing the film", float(self.info.duration_s))
         settings = self.config.mix
 
         def build(to: Path) -> Any:
-            made = mux(self.video, mix.folder / "mix.wav", to / "scored.mp4",
-                       true_peak_dbtp=settings.true_peak_dbtp)  # fmt: skip
-            facts = asdict(made)
-            path = facts.pop("path")
-            return {**{k: _plain(v) for k, v in facts.items()}, "file": Path(path).name}
+            made = mux(
+                self.video,
+                mix.folder / "mix.wav",
+                to / "scored.mp4",
+                true_peak_dbtp=settings.true_peak_dbtp,
+                advance=putting,
+            )
+            return {**asdict(made), "path": made.path.name}
 
         done = self.steps.run("mux", [VERSION, content, mix.key, settings.true_peak_dbtp], build)
-        putting(1.0)
-        self.warnings += done.value.get("warnings", [])
+        self.warnings += done.value["warnings"]
+        self.warnings += [f"not in the scored film: {what}" for what in done.value["not_carried"]]
         return done
 
     def timed(self, name: str, work: Callable[[], T]) -> T:
@@ -322,11 +331,3 @@ class _Background:
         self._thread.join()
         if self._error is not None:
             raise self._error
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Fraction):
-        return float(value)
-    if isinstance(value, Path):
-        return printable(os.fspath(value))
-    return value

@@ -94,11 +94,11 @@ def build_result(
             for key in ("loudness_range_lu", "gain_db", "music_gain_db", "limiter_db", "silences")
         },
         "files": {
-            "video": muxed["file"],
+            "video": muxed["path"],
             "soundtrack": "soundtrack.wav",
             "stems": [f"stems/{name}" for name in mix["stems"]],
         },
-        "lost": {"video": muxed.get("lost", []), **lost},
+        "lost": lost,
         "timings_s": timings_s,
         "warnings": [printable(w) for w in dict.fromkeys(warnings)],
     }

@@ -76,7 +76,7 @@ def watch(path: Path, info: MediaInfo, content: str, advance: Advance = silent) 
 
     def look(folder: Path) -> None:
         analysis = analyse_picture(path, advance=advance)
-        np.savez_compressed(folder / "picture.npz", **analysis.to_arrays())
+        np.savez_compressed(folder / "picture.npz", allow_pickle=False, **analysis.to_arrays())
 
     def listen(folder: Path) -> Any:
         if info.audio is None:
