@@ -190,7 +190,9 @@ def _pace(shots: list[tuple[Fraction, Fraction]], n: int) -> Floats:
 def _warnings(info: MediaInfo, end_s: Fraction, faults: Faults, clock: Clock) -> tuple[str, ...]:
     texts = []
     if faults.errors:
-        texts.append(f"{faults.errors} damaged places in the picture were left out ({faults.last})")
+        texts.append(
+            f"damaged places in the picture that were left out: {faults.errors} ({faults.last})"
+        )
     if faults.repaired:
         texts.append(
             f"frames that are damaged in parts and were used as they are: {faults.repaired}"
