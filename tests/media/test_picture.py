@@ -212,6 +212,14 @@ def test_memory_does_not_hold_frames(tmp_path: Path) -> None:
     assert peak(12) - peak(2) < 1.5e6
 
 
+def test_thumbnails_are_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("segue.media.sampling._MAX_THUMBNAILS", 2)
+    shots = [(1, "red"), (1, "yellow")] * 2
+    analysis = analyse_picture(write_video(tmp_path / "a.mp4", shots))
+    assert len(analysis.thumbnails) == len(analysis.shots) == 4
+    assert [bool(picture) for picture in analysis.thumbnails] == [True, True, False, False]
+
+
 @pytest.mark.slow
 def test_every_real_video_gives_a_result_or_one_clear_sentence(shared_data: Path) -> None:
     videos = sorted(p for p in (shared_data / "videos").rglob("*.*") if p.suffix != ".md")

@@ -134,7 +134,7 @@ def analyse_picture(path: str | Path, *, advance: Advance = silent) -> PictureAn
     if info.video is None:
         raise MediaError("there is no picture in it, only sound", where=path)
     faults, finder = Faults(), ShotFinder()
-    colour, motion = ColourSampler(info.video.orientation), MotionSampler(info.video.orientation)
+    colour, motion = ColourSampler(), MotionSampler(info.video.orientation)
     thumbnails = ThumbnailTaker(Scaler(info.video.orientation, info.video.pixel_aspect, 240, 427))
     end_s, n_frames, told_s = Fraction(0), 0, Fraction(0)
     with open_media(path) as container, decoding(path):
@@ -171,7 +171,7 @@ def analyse_picture(path: str | Path, *, advance: Advance = silent) -> PictureAn
         features=features,
         blank=blank,
         cuts_s=tuple(finder.cuts_s),
-        thumbnails=tuple(thumbnails.finish()),
+        thumbnails=tuple(thumbnails.finish(end_s)),
         damaged=faults.errors,
         repaired=faults.repaired,
         warnings=_warnings(info, end_s, faults, clock),

@@ -34,13 +34,13 @@ _STEP_S = 1 / 8
 _LONGEST_STEP_S = 0.5
 _BATCH = 32
 _MAX_THUMBNAILS = 5000
+"""Some 20 MB; later shots have none."""
 
 
 class ColourSampler:
     """Light, colour and edges of the frame that is shown at every k / RATE_HZ seconds."""
 
-    def __init__(self, orientation: Orientation) -> None:
-        self._orientation = orientation
+    def __init__(self) -> None:
         self._reformatter = VideoReformatter()
         self._rows = array("d")
         self._n = 0
@@ -167,21 +167,19 @@ class ThumbnailTaker:
         flat = int(small.luma.max()) - int(small.luma.min()) < 24
         self._candidates = [*self._candidates[-1:], (since_s, flat, self._scaler(frame))]
         self._next_s = 0.5 if since_s < 0.5 else 2 * since_s
-        self._last_s = now_s
 
-    def finish(self) -> list[bytes]:
+    def finish(self, end_s: Fraction) -> list[bytes]:
         """Return the thumbnails of all shots, in order."""
-        self._close(math.inf)
+        self._close(float(end_s))
         return self._done
 
     def _close(self, end_s: float) -> None:
-        """Encode the best candidate of the shot that has just ended."""
+        """Encode the best candidate of the shot that has just ended: not flat, near its middle."""
         if len(self._done) >= _MAX_THUMBNAILS:
             self._done.append(b"")
             return
-        length_s = end_s - self._start_s
-        middle_s = length_s / 2 if math.isfinite(length_s) else math.inf
-        best = min(self._candidates, key=lambda c: (c[1], abs(c[0] - min(middle_s, 1e9))))
+        middle_s = (end_s - self._start_s) / 2
+        best = min(self._candidates, key=lambda c: (c[1], abs(c[0] - middle_s)))
         self._done.append(jpeg(best[2]))
         self._candidates = []
 
