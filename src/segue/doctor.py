@@ -43,12 +43,9 @@ _IMPORTED = ("av", "numpy", "soundfile", "soxr")
 """Libraries with binary parts that are quick to load, so that a broken one is noticed."""
 
 _MODELS = {
-    "clap": (
-        "a CLAP model (laion/clap-htsat-unfused), to compare music by its sound",
-        "config.json",
-    ),
-    "clip": ("a CLIP or SigLIP model to compare scenes by their pictures", "config.json"),
-    "precomputed": ("video_embs and music_embs, as ImageBind pipelines write them", ""),
+    "clap": ("config.json", "a CLAP model (laion/clap-htsat-unfused): music by its sound"),
+    "clip": ("config.json", "a CLIP or SigLIP model: scenes by their pictures"),
+    "precomputed": ("", "video_embs and music_embs, as ImageBind pipelines write them"),
 }
 
 _ADVICE_INSTALL = "Run `make setup`, or `pip install --force-reinstall segue`"
