@@ -54,6 +54,21 @@ class Solution:
     """[T + 1, K] value of the best path after a run of k that ends at e."""
 
 
+@dataclass(frozen=True, slots=True)
+class _HandOver:
+    """The hand-overs at one segment: from tracks whose runs may end there to those that start."""
+
+    previous: Indices
+    """[P] tracks in play."""
+    new: Indices
+    """[N] tracks in play."""
+    smooth: Floats
+    """[P, N] weight times transition."""
+    gate: float
+    again: tuple[Indices, Indices]
+    """Where a track follows itself."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relaxation:
     """The runs still in play, and what hand-overs between them earn."""
@@ -72,17 +87,21 @@ class Relaxation:
     """[K] index in the library of each track in play."""
     constant: float = 0.0
     """Added to the value of every path."""
+    hand_overs: tuple[_HandOver, ...]
+    """T of them; the first is empty."""
 
     @classmethod
     def of(cls, tables: Tables, values: list[Floats]) -> Relaxation:
         """Return the relaxation with all tracks in play and the theme left out."""
+        smooth = np.ascontiguousarray(tables.weights.smoothness * tables.transition.T)
         return cls(
             values=values,
-            smooth=np.ascontiguousarray(tables.weights.smoothness * tables.transition.T),
+            smooth=smooth,
             gate=tables.gate,
             end=tables.switch_cost(np.arange(tables.n_segments)),
             dearest=np.ones(tables.n_tracks),
             tracks=np.arange(tables.n_tracks),
+            hand_overs=_hand_overs(values, smooth, tables.gate),
         )
 
     @property
@@ -99,31 +118,19 @@ class Relaxation:
         best_end = (self.end + prices.switch * np.arange(self.n_segments)).max()
         return self.constant + float(prices.repeat.sum() + best_end)
 
-    def hand_over(self, segment: int, prices: Prices, begin: Floats, out: Floats) -> Floats:
-        """Fill `out` [K, K] with the value of starting the column's track after the row's.
-
-        Args:
-            segment: where the new track starts.
-            prices: what the start costs.
-            begin: [K] value of the path from there, or zeros.
-            out: written and returned.
-        """
-        np.multiply(self.smooth, self.gate[segment], out=out)
-        out += begin - prices.repeat - prices.switch
-        out.reshape(-1)[:: len(self.tracks) + 1] -= 1.0 + self.dearest - prices.repeat
-        return out
-
     def solve(self, prices: Prices) -> Solution:
         """Return the best path at these prices."""
         n_segments, n_tracks = self.n_segments, len(self.tracks)
         begin = np.empty((n_segments, n_tracks))
-        step = np.empty((n_tracks, n_tracks))
-        follow = np.zeros((n_segments + 1, n_tracks))
+        follow = np.full((n_segments + 1, n_tracks), -np.inf)
+        follow[n_segments] = 0.0
         for s in range(n_segments - 1, -1, -1):
             rows = self.values[s]
             begin[s] = (rows + follow[s + 1 : s + 1 + len(rows)]).max(axis=0)
             if s:
-                follow[s] = self.hand_over(s, prices, begin[s], step).max(axis=1)
+                follow[s, self.hand_overs[s].previous] = self._step(s, prices, begin[s]).max(
+                    axis=1, initial=-np.inf
+                )
         first = begin[0] - prices.repeat
         track = int(first.argmax())
         bound = float(first[track]) + self.given_back(prices)
@@ -134,7 +141,9 @@ class Relaxation:
             end = s + 1 + int((rows + follow[s + 1 : s + 1 + len(rows), track]).argmax())
             runs.append((s, end, track))
             if end < n_segments:
-                track = int(self.hand_over(end, prices, begin[end], step)[track].argmax())
+                link = self.hand_overs[end]
+                row = int(np.searchsorted(link.previous, track))
+                track = int(link.new[self._step(end, prices, begin[end])[row].argmax()])
             s = end
         return Solution(bound=bound, runs=tuple(runs), begin=begin, follow=follow)
 
@@ -144,19 +153,26 @@ class Relaxation:
         extra = self.given_back(prices)
         until = np.full((n_segments + 1, n_tracks), -np.inf)  # best path that ends with a run of k
         bounds: list[Floats] = []
-        nothing, step = np.zeros(n_tracks), np.empty((n_tracks, n_tracks))
         for s in range(n_segments):
+            before = -prices.repeat if s == 0 else np.full(n_tracks, -np.inf)
             if s:
-                self.hand_over(s, prices, nothing, step)
-                step += until[s][:, None]
-                before = step.max(axis=0)
-            else:
-                before = -prices.repeat
+                link = self.hand_overs[s]
+                step = self._step(s, prices, np.zeros(n_tracks)) + until[s, link.previous, None]
+                before[link.new] = step.max(axis=0, initial=-np.inf)
             rows = self.values[s] + before
             ends = slice(s + 1, s + 1 + len(rows))
             np.maximum(until[ends], rows, out=until[ends])
             bounds.append(rows + solution.follow[ends] + extra)
         return bounds
+
+    def _step(self, segment: int, prices: Prices, begin: Floats) -> Floats:
+        """Return what hand-overs at a segment earn and cost, and the rest with `begin`, [P, N]."""
+        link = self.hand_overs[segment]
+        step = link.smooth * link.gate
+        step += (begin - prices.repeat - prices.switch)[link.new]
+        again = link.previous[link.again[0]]
+        step[link.again] -= 1.0 + self.dearest[again] - prices.repeat[again]
+        return step
 
     def without(self, drop: list[np.ndarray[tuple[int, int], np.dtype[np.bool_]]]) -> Relaxation:
         """Return the relaxation without the runs marked in `drop` (shapes as `values`)."""
@@ -169,10 +185,32 @@ class Relaxation:
             left = np.where(out, -np.inf, rows)[:, keep]
             longest = np.flatnonzero(np.isfinite(left).any(axis=1))
             values.append(left[: longest[-1] + 1 if longest.size else 1])
+        smooth = np.ascontiguousarray(self.smooth[np.ix_(keep, keep)])
         return replace(
             self,
             values=values,
-            smooth=np.ascontiguousarray(self.smooth[np.ix_(keep, keep)]),
+            smooth=smooth,
             dearest=self.dearest[keep],
             tracks=self.tracks[keep],
+            hand_overs=_hand_overs(values, smooth, self.gate),
         )
+
+
+def _hand_overs(values: list[Floats], smooth: Floats, gate: Floats) -> tuple[_HandOver, ...]:
+    """Return the possible hand-overs at every segment."""
+    n_segments, n_tracks = len(values), len(smooth)
+    ends = np.zeros((n_segments + 1, n_tracks), dtype=bool)
+    found: list[_HandOver] = []
+    for s, rows in enumerate(values):
+        previous = np.flatnonzero(ends[s])
+        new = np.flatnonzero(np.isfinite(rows).any(axis=0))
+        ends[s + 1 : s + 1 + len(rows)] |= np.isfinite(rows)
+        if s and len(previous) * len(new) > n_tracks**2 / 4:
+            # Nearly all: share the table, so that a long film does not copy it for each segment.
+            previous = new = np.arange(n_tracks)
+            table = smooth
+        else:
+            table = smooth[np.ix_(previous, new)]
+        _, row, column = np.intersect1d(previous, new, assume_unique=True, return_indices=True)
+        found.append(_HandOver(previous, new, table, float(gate[s]), (row, column)))
+    return tuple(found)

@@ -55,8 +55,8 @@ class _Labels:
     switches: Indices  # [N]
     history: Indices  # [N] equal for equal multisets of started tracks
     last: Indices  # [N] track in play of the last run
-    starts: Floats  # [N, K] starts of each track
-    heard: Floats  # [N, K] segments of each track
+    starts: Indices  # [N, K] starts of each track
+    heard: Indices  # [N, K] segments of each track
     along: Floats  # [N, K] u_k . U
     actions: Indices  # [N, T]
 
@@ -156,11 +156,11 @@ class Search:
         if s:
             smooth = plain.smooth * plain.gate[s]
             np.fill_diagonal(smooth, smooth.diagonal() + REPEAT)
-            earned += smooth[labels.last[:, None], track] + REPEAT * starts
+            earned += smooth[labels.last[:, None], track] + REPEAT * starts.astype(np.float64)
             switches = switches + 1
         # 2. Bound on its completion: prices of unused tracks are given back, the others' were
         #    true costs of at least as much.
-        unused = ((labels.starts == 0) * self._prices.repeat).sum(axis=1)
+        unused = (labels.starts == 0) @ self._prices.repeat
         back = unused[:, None] - np.where(starts == 0, self._prices.repeat[track], 0.0)
         ends = s + length
         bound = earned + self._solution.follow[ends, track] + back
@@ -251,7 +251,7 @@ class Search:
         repaid = np.zeros(len(order))
         if self._theme:
             # |U + X| - |V + X| <= |U - V| for every completion X.
-            inner = (labels.heard * labels.along[leader]).sum(axis=1)
+            inner = np.einsum("nk,nk->n", labels.heard, labels.along[leader])
             apart = np.maximum(labels.squared + labels.squared[leader] - 2 * inner, 0.0)
             repaid = self._theme.weight / self._theme.n_segments * np.sqrt(apart)
         # `history` is a hash: two different multisets with one hash must not be compared.
@@ -269,10 +269,10 @@ class Search:
             switches=none,
             history=none,
             last=none,
-            starts=np.zeros((1, n_tracks)),
-            heard=np.zeros((1, n_tracks)),
+            starts=np.zeros((1, n_tracks), dtype=np.int16),
+            heard=np.zeros((1, n_tracks), dtype=np.int16),
             along=np.zeros((1, n_tracks)),
-            actions=np.full((1, n_segments), self._tables.n_tracks),
+            actions=np.full((1, n_segments), self._tables.n_tracks, dtype=np.int64),
         )
 
 
