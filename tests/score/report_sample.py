@@ -60,6 +60,8 @@ def sample_result() -> dict[str, Any]:
                 "index": i, "start_s": EDGES_S[i], "end_s": EDGES_S[i + 1], "track": track,
                 "track_start_s": 0.0 if not continued else 14.2, "continued": continued,
                 "locked": i == 3, "terms": terms,
+                "wanted": {"arousal": min(MOODS[i][0], 0.0), "pace": min(MOODS[i][3], 0.0)}
+                if i == 4 else dict(zip(AXES, MOODS[i], strict=True)),
                 "mood": dict(zip(AXES, MOODS[i], strict=True)) | {"words": describe(MOODS[i])},
                 "alternatives": [
                     {"track": t, "reward": round(5.31 - 0.02 * (k + 1) ** 2 - 0.003 * i, 4)}

@@ -122,6 +122,14 @@ ODD_FILMS = {
     "mono and 5.1": film(
         picture=picture(audio_channels=6), cues=(cue(0, 60, source=track(audio_channels=1)),)
     ),
+    "click guards": film(
+        RATES["60"],
+        cues=(
+            cue(0, 20, source=track("One"), fade_in_s=F("0.05"), fade_out_s=F("0.05")),
+            cue("19.95", 40, source=track("Two"), fade_in_s=F("0.05"), fade_out_s=F("0.05")),
+        ),
+        duck=(),
+    ),
     "loud": film(cues=(cue(0, 60, gain_db=20.0),)),
     "portrait": film(picture=picture(width=1080, height=1920)),
     "bad timecode": film(picture=picture(start_timecode="25:61:00:99")),

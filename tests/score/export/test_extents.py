@@ -9,6 +9,10 @@ from pathlib import Path
 
 import opentimelineio as otio
 import pytest
+
+from segue.score.export import EXPORTERS, Exporter, export_all
+from segue.score.export.text import one_line
+from segue.score.timeline import Timeline
 from tests.score.export.films import ODD_FILMS, RATES, film
 from tests.score.export.reading import (
     Extent,
@@ -17,10 +21,6 @@ from tests.score.export.reading import (
     fcpxml_extents,
     otio_extents,
 )
-
-from segue.score.export import EXPORTERS, Exporter, export_all
-from segue.score.export.text import one_line
-from segue.score.timeline import Timeline
 
 FILMS = {**{name: film(rate) for name, rate in RATES.items()}, **ODD_FILMS}
 # Frames of the file for each frame of the picture, where they are not one to one.

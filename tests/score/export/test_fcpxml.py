@@ -7,11 +7,11 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
 import pytest
-from tests.score.export.fcpxml_rules import problems
-from tests.score.export.films import ODD_FILMS, RATES, cue, film, picture
 
 from segue.score.export.fcpxml import FcpxmlExporter
 from segue.score.timeline import Timeline
+from tests.score.export.fcpxml_rules import problems
+from tests.score.export.films import ODD_FILMS, RATES, cue, film, picture
 
 FILMS = {**{name: film(rate) for name, rate in RATES.items()}, **ODD_FILMS}
 

@@ -16,8 +16,6 @@ import opentimelineio as otio
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.score.export.films import HOSTILE, ODD_FILMS, RATES, F, cue, film, picture, track
-from tests.score.export.reading import edl_edits, edl_extents
 
 from segue.score.export import EXPORTERS, export_all
 from segue.score.export.cues import COLUMNS
@@ -26,6 +24,8 @@ from segue.score.export.fcp7 import Fcp7Exporter
 from segue.score.export.grid import Grid
 from segue.score.export.text import file_url, one_line
 from segue.score.timeline import Timeline
+from tests.score.export.films import HOSTILE, ODD_FILMS, RATES, F, cue, film, picture, track
+from tests.score.export.reading import edl_edits, edl_extents
 
 BASELINES = Path(__file__).parent / "baselines"
 
@@ -262,6 +262,13 @@ def test_cue_sheet_runs_no_formula(tmp_path: Path):
 def test_an_unreadable_start_timecode_is_said(exporter: str, tmp_path: Path):
     lost = export_all(ODD_FILMS["bad timecode"], tmp_path, [exporter])[exporter]
     assert any("start timecode" in line for line in lost)
+
+
+def test_a_fade_against_clicks_is_a_cut_but_a_short_crossfade_stays():
+    timeline = ODD_FILMS["click guards"]
+    grid = Grid.exact(timeline)
+    assert [(p.lane, p.fade_in, p.fade_out) for p in grid.placed] == [(0, 0, 0), (0, 0, 0)]
+    assert [(p.overlap_in, p.overlap_out) for p in grid.placed] == [(0, 3), (3, 0)]
 
 
 def test_a_cue_without_a_frame_is_named(tmp_path: Path):

@@ -33,6 +33,8 @@ STANDARD_RATES = tuple(
 """Frame rates that all editing software accepts for a timeline."""
 
 _AUDIBLE_DB = 0.05
+_SHORTEST_FADE_S = Fraction(1, 10)
+"""Below that a fade only keeps the sound from clicking: to an editor it is a cut."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,8 +211,8 @@ def _rounded(timeline: Timeline, rate: Fraction, n_frames: int, lost: list[str])
         source_s = cue.source_start_s + start / rate - cue.start_s
         source = max(0, nearest_frame(source_s, rate))
         largest = max(largest, abs(source / rate - source_s))
-        fade_in = min(nearest_frame(cue.fade_in_s, rate), end - start)
-        fade_out = min(nearest_frame(cue.fade_out_s, rate), end - start)
+        fade_in = min(_fade(cue.fade_in_s, rate), end - start)
+        fade_out = min(_fade(cue.fade_out_s, rate), end - start)
         placed.append(
             Placed(
                 number=number, cue=cue, start=start, end=end, source=source,
@@ -234,10 +236,11 @@ def _in_lanes(placed: list[Placed], rate: Fraction, lost: list[str]) -> list[Pla
             lanes.append([])
         lane = lanes[index]
         if lane and (overlap := lane[-1].end - item.start) > 0:
-            for which, frames in ((lane[-1], lane[-1].fade_out), (item, item.fade_in)):
-                if abs(frames - overlap) > 1:
+            fades = ((lane[-1], lane[-1].cue.fade_out_s), (item, item.cue.fade_in_s))
+            for which, length_s in fades:
+                if abs(length_s * rate - overlap) > 1:
                     lost.append(
-                        f"the fade of cue {which.number} lasts {float(frames / rate):.2f} s, its "
+                        f"the fade of cue {which.number} lasts {float(length_s):.2f} s, its "
                         f"overlap {float(overlap / rate):.2f} s: written as a crossfade"
                     )
             lane[-1] = replace(lane[-1], overlap_out=overlap, fade_out=0)
@@ -252,7 +255,7 @@ def _fits(lane: list[Placed], item: Placed) -> bool:
     if not lane or item.start >= lane[-1].end:
         return True
     last = lane[-1]
-    faded = last.fade_out > 0 or item.fade_in > 0
+    faded = last.cue.fade_out_s > 0 or item.cue.fade_in_s > 0
     free = len(lane) < 2 or item.start >= lane[-2].end
     return faded and free and item.start > last.start and item.end > last.end
 
@@ -262,6 +265,10 @@ def _without_touching_fades(placed: Placed) -> Placed:
     room = placed.frames - placed.overlap_in - placed.overlap_out
     fade_in = min(placed.fade_in, room)
     return replace(placed, fade_in=fade_in, fade_out=min(placed.fade_out, room - fade_in))
+
+
+def _fade(length_s: Fraction, rate: Fraction) -> int:
+    return nearest_frame(length_s, rate) if length_s >= _SHORTEST_FADE_S else 0
 
 
 def _gain_at(timeline: Timeline, time_s: Fraction) -> float:

@@ -26,8 +26,8 @@ from segue.score.report.view import View
 __all__ = ["ReportData", "render", "write_report"]
 
 _HERE = Path(__file__).parent
-_PICTURE_BYTES = 1_900_000
-"""Room for thumbnails: as text they grow by a third, and the page is to stay below 3 MB."""
+_PAGE_BYTES = 2_900_000
+"""A page is to stay below 3 MB: thumbnails get the room that the rest leaves."""
 
 
 def write_report(result: dict[str, Any], extras: ReportData, path: Path) -> None:
@@ -51,20 +51,14 @@ def render(result: dict[str, Any], extras: ReportData) -> str:
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
         f"media-src 'self' file:; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
-    pictures, left_out = _thumbnails(view)
-    body = "\n".join(
-        part
-        for part in (
-            header(view),
-            player(view),
-            timeline(view),
-            segments(view, left_out),
-            exports(view),
-            timings(view),
-            footer(view),
-        )
-        if part
-    )
+    above = [header(view), player(view), timeline(view)]
+    cards = segments(view)
+    below = [exports(view), timings(view), footer(view)]
+    taken = sum(len(part.encode()) for part in (*above, cards, *below, script, style))
+    pictures, left_out = _thumbnails(view, _PAGE_BYTES - taken)
+    if left_out:
+        cards = segments(view, left_out)
+    body = "\n".join(part for part in (*above, cards, *below) if part)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -86,16 +80,21 @@ def render(result: dict[str, Any], extras: ReportData) -> str:
 """
 
 
-def _thumbnails(view: View) -> tuple[str, int]:
-    """Return a style rule for each picture, and how many found no room."""
-    rules = []
-    room = _PICTURE_BYTES
-    left_out = 0
-    for index, picture in sorted(view.extras.thumbnails.items()):
-        if len(picture) > room:
-            left_out += 1
-            continue
-        room -= len(picture)
-        data = base64.b64encode(picture).decode("ascii")
-        rules.append(f".t{index:d}{{background-image:url(data:image/jpeg;base64,{data})}}\n")
-    return "".join(rules), left_out
+def _thumbnails(view: View, room: int) -> tuple[str, int]:
+    """Return a style rule for each picture, and how many were left out for want of `room` bytes.
+
+    A rule serves every place where the picture is shown. Those left out are spread evenly.
+    """
+    rules = [
+        f".t{index:d}{{background-image:url(data:image/jpeg;base64,"
+        f"{base64.b64encode(picture).decode('ascii')})}}\n"
+        for index, picture in sorted(view.extras.thumbnails.items())
+    ]
+    needed = sum(map(len, rules))
+    if needed <= room or not rules:
+        return "".join(rules), 0
+    n_kept = max(0, int(len(rules) * room / needed))
+    kept = [rules[i * len(rules) // n_kept] for i in range(n_kept)] if n_kept else []
+    while kept and sum(map(len, kept)) > room:
+        kept.pop()
+    return "".join(kept), len(rules) - len(kept)

@@ -87,6 +87,7 @@ def _track(segment: Mapping[str, Any]) -> str:
 
 def _moods(view: View, segment: Mapping[str, Any]) -> str:
     picture, music = view.picture_mood(segment), view.music_mood(segment)
+    wanted = view.wanted_mood(segment)
     rows = []
     for axis in AXES:
         if axis not in picture:
@@ -100,15 +101,19 @@ def _moods(view: View, segment: Mapping[str, Any]) -> str:
                 f'{marks}<i class="mark music" style="left:{_place(music[axis])}"></i>'
             )
             said += f" / {signed(music[axis], 1)}"
+        if axis in wanted:
+            marks += f'<i class="wish" style="left:{_place(wanted[axis])}"></i>'
         rows.append(
             f'<tr><th scope="row">{axis}</th><td class="mood">{marks}</td>'
             f'<td class="num">{said}</td></tr>'
         )
     if not rows:
         return '<p class="sub">not measured</p>'
-    key = '<span class="key"><i class="mark picture"></i>picture'
-    key += '<i class="mark music"></i>music</span>' if music else "</span>"
-    return f'<table class="moods"><tbody>{"".join(rows)}</tbody></table>{key}'
+    key = '<i class="mark picture"></i>picture'
+    key += '<i class="mark music"></i>music' if music else ""
+    key += '<i class="wish"></i>asked for, less under speech' if wanted else ""
+    table = f'<table class="moods"><tbody>{"".join(rows)}</tbody></table>'
+    return f'{table}<span class="key">{key}</span>'
 
 
 def _alternatives(view: View, segment: Mapping[str, Any]) -> str:

@@ -30,6 +30,9 @@ TERM_LABELS: dict[str, str] = {
 _WHOLE_FILM = ("switch", "theme")
 """Terms that are paid once, for the whole film: no segment earned them."""
 
+_DIFFERENT = 0.1
+"""Smallest distance of two moods that the eye can see on the page."""
+
 
 class View:
     """Everything that more than one part of the page needs."""
@@ -78,17 +81,24 @@ class View:
 
     def picture_mood(self, segment: Mapping[str, Any]) -> dict[str, float]:
         """Return the mood of a segment by axis."""
-        mood = segment.get("mood") or {}
-        return {axis: float(mood[axis]) for axis in AXES if isinstance(mood.get(axis), int | float)}
+        return _axes(segment.get("mood"))
+
+    def wanted_mood(self, segment: Mapping[str, Any]) -> dict[str, float]:
+        """Return the axes on which another mood than the picture's was asked of the music."""
+        picture = self.picture_mood(segment)
+        wanted = _axes(segment.get("wanted"))
+        return {a: v for a, v in wanted.items() if abs(v - picture.get(a, v)) >= _DIFFERENT}
 
     def music_mood(self, segment: Mapping[str, Any]) -> dict[str, float]:
-        """Return the mean mood of the music under a segment; empty when there is none."""
+        """Return the mean mood of the music under a segment, else that of its whole track."""
         times = np.asarray(self.extras.music_times_s, dtype=float)
         inside = (times >= float(segment["start_s"])) & (times < float(segment["end_s"]))
         axes = np.asarray(self.extras.music_axes, dtype=float)
         heard = axes[inside] if len(axes) == len(times) else axes[:0]
         heard = heard[np.isfinite(heard).all(axis=1)] if len(heard) else heard
-        return dict(zip(AXES, heard.mean(axis=0).tolist(), strict=True)) if len(heard) else {}
+        if not len(heard):
+            return _axes(segment.get("track_mood"))
+        return dict(zip(AXES, heard.mean(axis=0).tolist(), strict=True))
 
     def mood_words(self, segment: Mapping[str, Any]) -> str:
         """Return the mood of a segment in words."""
@@ -109,3 +119,11 @@ class View:
         command = self.extras.command
         replaces = not command or "--overwrite" in command.split()
         return command if replaces else f"{command} --overwrite"
+
+
+def _axes(mood: object) -> dict[str, float]:
+    """Return the axes of a mood that are numbers."""
+    if not isinstance(mood, Mapping):
+        return {}
+    values = {axis: mood.get(axis) for axis in AXES}
+    return {a: float(v) for a, v in values.items() if isinstance(v, int | float)}
