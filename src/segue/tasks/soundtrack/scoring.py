@@ -169,22 +169,26 @@ def returns(tables: Tables, actions: Indices) -> Floats:
         tracks[:, t] = track
         offset += length
     total += tables.switch_cost(switches)
-    return total + _themes(tables, tracks) if weights.theme else total
+    return total + _themes(tables, tracks) if weights.theme and n_plans else total
 
 
 def _themes(tables: Tables, tracks: Indices) -> Floats:
-    units, used = unit_embeddings(tables), np.unique(tracks)
-    place = np.searchsorted(used, tracks)
-    square = tables.embeddings[used] @ tables.embeddings[used].T
-    mixed = units[used] @ tables.embeddings[used].T
-    themes = np.zeros(len(tracks))
-    n = tracks.shape[1]
-    block = max(1, 4_000_000 // (n * n))  # plans at once: a few tens of megabytes
+    """Return the theme of many plans, [N] from their tracks [N, T]."""
+    used = np.unique(tracks)
+    place, n = np.searchsorted(used, tracks), tracks.shape[1]
+    units, vectors = unit_embeddings(tables)[used], tables.embeddings[used]
+    # In a base of the library's own span, so that no more than T numbers a track are added up.
+    if vectors.shape[1] > len(used):
+        base = np.linalg.qr(vectors.T)[0]
+        units, vectors = units @ base, vectors @ base
+    themes = np.empty(len(tracks))
+    block = max(1, 2_000_000 // (n * vectors.shape[1]))  # plans at once: a few tens of megabytes
     for first in range(0, len(tracks), block):
-        rows, columns = place[first : first + block, :, None], place[first : first + block, None, :]
-        norm = np.sqrt(np.maximum(square[rows, columns].sum(axis=(1, 2)), 0.0)) / n
-        inner = mixed[rows, columns].sum(axis=(1, 2)) / n**2
+        rows = place[first : first + block]
+        mean = vectors[rows].mean(axis=1)
+        norm = np.linalg.norm(mean, axis=1)
         worth = norm / (norm + 1e-6) > _ZERO_NORM
+        inner = np.einsum("nd,nd->n", units[rows].mean(axis=1), mean)
         themes[first : first + block] = np.where(worth, inner / np.where(worth, norm, 1.0), 0.0)
     return tables.weights.theme * themes
 

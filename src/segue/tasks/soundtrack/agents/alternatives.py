@@ -40,17 +40,15 @@ def alternatives(tables: Tables, plan: Plan, n: int = 3) -> list[list[Alternativ
         for segment in range(first, end):
             others = np.flatnonzero(np.isfinite(tables.alignment[segment]))
             others = others[others != plan.tracks[segment]]
-            if not others.size:
-                found.append([])
-                continue
-            rewards = np.full(len(others), -np.inf)
-            for rows in _changes(tables, plan, others, first, segment, end):
-                rewards = np.maximum(rewards, returns(tables, rows))
-                rewards = np.maximum(rewards, returns(tables, _merged(tables, rows)))
-            order = np.argsort(-rewards, kind="stable")[:n]
-            found.append(
-                [Alternative(track=int(others[i]), reward=float(rewards[i])) for i in order]
-            )
+            changes = _changes(tables, plan, others, first, segment, end)
+            rows = np.concatenate(changes)
+            rewards = returns(tables, rows)
+            merged = _merged(tables, rows)
+            other = np.flatnonzero((merged != rows).any(axis=1))
+            rewards[other] = np.maximum(rewards[other], returns(tables, merged[other]))
+            best = rewards.reshape(len(changes), len(others)).max(axis=0)
+            order = np.argsort(-best, kind="stable")[:n]
+            found.append([Alternative(track=int(others[i]), reward=float(best[i])) for i in order])
     return found
 
 
@@ -68,8 +66,12 @@ def _changes(
     alone = given(segment, segment + 1)  # always legal: the old track starts again after it
     if segment + 1 < end:
         alone[:, segment + 1] = plan.tracks[segment]
-    changes = [alone, given(first, end), given(segment, end)]
-    if end < tables.n_segments:
+    changes = [alone]
+    if segment + 1 < end:
+        changes.append(given(segment, end))
+    if segment > first:
+        changes.append(given(first, end))
+    if end < tables.n_segments and (segment > first or segment + 1 < end):
         early = given(first, segment + 1)
         early[:, segment + 1 : end + 1] = tables.n_tracks
         early[:, segment + 1] = plan.tracks[end]
