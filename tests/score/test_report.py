@@ -17,6 +17,7 @@ import pytest
 
 from segue.score.report import ReportData, render, write_report
 from segue.score.report.text import clock, html, link, number, signed
+from segue.score.report.view import View
 from tests.score.report_sample import TRACKS, sample_extras, sample_result
 
 HOSTILE = "<img src=x onerror=alert(1)>\"'</script><script>alert(2)</script>&amp;\n\udcff"
@@ -145,6 +146,22 @@ def test_the_command_to_try_an_alternative_is_exact(page: Page):
     assert command[:3] == ["segue", "score", "The Long Way Home (final cut).mp4"]
     assert command[-3:] == ["--overwrite", "--lock", lock]
     assert "3=battle/iron_gate.ogg" in command
+
+
+def test_an_alternative_replaces_the_lock_of_its_segment(page: Page):
+    commands = [shlex.split(b["data-copy"]) for b in page.all("button", **{"class": "copy"})]
+    of_locked = [c for c in commands if c[-1].startswith("3=")]
+    assert len(of_locked) == 3
+    assert all(c.count("--lock") == 1 for c in of_locked)
+    result = sample_result()
+    for command, left in (
+        ("segue score a --lock=3=x --lock 13=y", "segue score a --lock 13=y --overwrite"),
+        ("segue score 'a", "segue score 'a --overwrite"),
+        ("", ""),
+    ):
+        view = View(result, ReportData(film_name="x", command=command))
+        made = view.command_with(result["segments"][3], "z")
+        assert made == f"{left} --lock 3=z".strip()
 
 
 def test_head_exports_and_timings(page: Page):

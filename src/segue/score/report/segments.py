@@ -127,7 +127,7 @@ def _alternatives(view: View, segment: Mapping[str, Any]) -> str:
         both = isinstance(value, int | float) and isinstance(reward, int | float)
         change = signed(value - reward, 3) if both else number(value, 3)
         lock = view.lock(segment, other.get("track", ""))
-        command = f"{view.base_command} {lock}" if view.base_command else lock
+        command = view.command_with(segment, other.get("track", ""))
         rows.append(
             f'<li><span class="alt"><bdi>{html(other.get("track", ""))}</bdi> '
             f'<b class="num" title="change of the reward">{change}</b></span>'

@@ -113,6 +113,26 @@ class View:
         """Return the option that gives a segment another track."""
         return "--lock " + shlex.quote(f"{segment['index']}={track}")
 
+    def command_with(self, segment: Mapping[str, Any], track: object) -> str:
+        """Return the whole command that gives a segment another track, in place of its lock."""
+        option = self.lock(segment, track)
+        if not self.base_command:
+            return option
+        try:
+            words = shlex.split(self.base_command)
+        except ValueError:  # not a command line that a shell would take
+            return f"{self.base_command} {option}"
+        mine = f"{segment['index']}="
+        kept: list[str] = []
+        for word in words:
+            if word.startswith(f"--lock={mine}"):
+                continue
+            if kept and kept[-1] == "--lock" and word.startswith(mine):
+                kept.pop()
+                continue
+            kept.append(word)
+        return f"{shlex.join(kept)} {option}"
+
     @property
     def base_command(self) -> str:
         """The command that made this result, allowed to replace it."""
