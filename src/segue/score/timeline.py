@@ -111,9 +111,7 @@ class Timeline:
             return Cue(**{**v, **exact, "source": source(v["source"]), "segments": segments})
 
         def marker(v: dict[str, Any]) -> Marker:
-            return Marker(
-                **{**v, "start_s": Fraction(v["start_s"]), "end_s": Fraction(v["end_s"])}
-            )
+            return Marker(**{**v, "start_s": Fraction(v["start_s"]), "end_s": Fraction(v["end_s"])})
 
         return cls(
             name=values["name"],
