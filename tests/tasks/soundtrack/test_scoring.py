@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tasks.soundtrack.agents.small_tables import small_tables
 
 from segue.tasks.soundtrack.scoring import TERMS, returns, score, theme_of
 from segue.tasks.soundtrack.tables import Tables, Weights
+from tests.tasks.soundtrack.agents.small_tables import small_tables
 
 
 def by_hand() -> Tables:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 from segue.core.errors import ConfigError, DataError, SegueError, UnknownName, UsageError
 from segue.tasks.soundtrack.agents import AGENTS, make_agent
@@ -13,6 +12,7 @@ from segue.tasks.soundtrack.agents.plan import with_locks
 from segue.tasks.soundtrack.agents.position import Position, advance, legal, lookahead
 from segue.tasks.soundtrack.scoring import TERMS, score
 from segue.tasks.soundtrack.tables import Tables, Weights
+from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 CASES = {
     "usual": small_tables(0, 7, 5),

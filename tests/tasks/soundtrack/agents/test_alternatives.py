@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.agents.alternatives import alternatives
 from segue.tasks.soundtrack.agents.plan import with_locks
+from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 from segue.tasks.soundtrack.agents.planner import Planner
 from segue.tasks.soundtrack.scoring import score
 from segue.tasks.soundtrack.tables import Tables, Weights
+from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 RNG = np.random.default_rng(0)
 

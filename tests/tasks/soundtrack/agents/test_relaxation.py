@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 from segue.tasks.soundtrack.agents.relaxation import Prices, Relaxation
 from segue.tasks.soundtrack.agents.runs import run_values
 from segue.tasks.soundtrack.agents.theme import ThemeBound
 from segue.tasks.soundtrack.scoring import score, theme_of, unit_embeddings
 from segue.tasks.soundtrack.tables import Tables, Weights
+from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 
 def prices_at_random(relaxation: Relaxation, rng: np.random.Generator) -> Prices:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 from segue.tasks.soundtrack.agents import search
 from segue.tasks.soundtrack.agents.planner import Planner
@@ -14,6 +13,7 @@ from segue.tasks.soundtrack.agents.search import Found, Search
 from segue.tasks.soundtrack.agents.theme import ThemeBound
 from segue.tasks.soundtrack.scoring import unit_embeddings
 from segue.tasks.soundtrack.tables import Tables, Weights
+from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small_tables
 
 
 def tables_with_theme(seed: int) -> Tables:
