@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from segue.media.containers import ContainerChoice, choose_container
 from segue.media.limiter import limiter_gains
 from segue.media.loudness import Meter
 from segue.media.opening import decoding, open_media
+from segue.media.packets import Copied, copied_packets, stream_like
 from segue.media.source import picture_stream, probe, sound_stream
 
 __all__ = ["MuxResult", "mux"]
@@ -42,7 +43,6 @@ _ATTEMPTS = 3
 _MARGIN_DB = 0.05  # further down than the overshoot itself, for the next encode overshoots anew
 _LEAD_S = Fraction(1, 2)
 """The sound is written this far ahead of the picture, so that players need no long buffer."""
-_LONGEST_REORDER = 64  # packets; H.264 and HEVC allow 16
 _NOT_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 
 
@@ -69,14 +69,6 @@ class MuxResult:
     not_carried: list[str]
     """Streams of the source that are not in the result."""
     warnings: list[str]
-
-
-@dataclass(slots=True)
-class _Copied:
-    """What was written: the source's frame times, from the first shown frame on."""
-
-    times_s: array[float] = field(default_factory=lambda: array("d"))
-    warnings: list[str] = field(default_factory=list)
 
 
 def mux(
@@ -143,8 +135,17 @@ def mux(
         loudness_lufs=checked.loudness_lufs,
         true_peak_dbtp=peak,
         not_carried=left,
-        warnings=copied.warnings + checked.warnings,
+        warnings=_complaints(copied) + checked.warnings,
     )
+
+
+def _complaints(copied: Copied) -> list[str]:
+    found = []
+    if copied.n_left_out:
+        found.append(f"{copied.n_left_out} frames without a usable time were left out")
+    if copied.damage:
+        found.append(f"the picture's file is damaged, copied up to there ({copied.damage})")
+    return found
 
 
 def _sound(mix: Path, limit_db: float | None) -> Blocks:
@@ -166,9 +167,9 @@ def _write(
     out: Path,
     choice: ContainerChoice,
     advance: Advance,
-) -> _Copied:
+) -> Copied:
     """Copy the picture's packets and encode the sound between them."""
-    copied = _Copied()
+    copied = Copied()
     options = {"movflags": "+faststart"} if choice.muxer in ("mp4", "mov") else {}
     with (
         open_media(picture) as source,
@@ -177,7 +178,7 @@ def _write(
         av.open("file:" + os.path.abspath(out), "w", format=choice.muxer, options=options) as film,  # noqa: PTH100
     ):
         stream: Any = picture_stream(source)
-        video = _video_like(film, stream)
+        video = stream_like(film, stream)
         film.metadata.update(
             {k: v for k, v in source.metadata.items() if k.lower() not in _NOT_TAGS}
         )
@@ -185,89 +186,18 @@ def _write(
         if chapters:
             film.set_chapters([_moved(chapter, start_s) for chapter in chapters])
         encoder = _Encoder(film, choice, sound())
-        previous_s, last_dts = Fraction(0), None
-        shift = start_s / stream.time_base
-        n_broken = 0
-        for packet in _with_decoding_times(_packets(source, stream, copied)):
-            if packet.pts is None:
-                packet.pts = packet.dts
-            if packet.pts is None or packet.dts is None:
-                n_broken += 1
-                continue
-            packet.pts -= round(shift)
-            packet.dts -= round(shift)
-            if last_dts is not None and packet.dts <= last_dts:
-                packet.dts = last_dts + 1
-                if packet.dts > packet.pts:
-                    n_broken += 1
-                    continue
-            last_dts = packet.dts
+        previous_s = Fraction(0)
+        for packet in copied_packets(source, stream, start_s, copied):
             time_s = packet.pts * packet.time_base
-            copied.times_s.append(float(time_s))
             encoder.write_until(packet.dts * packet.time_base + _LEAD_S)
             packet.stream = video
             film.mux(packet)
             advance(max(float(time_s - previous_s), 0.0))
             previous_s = max(previous_s, time_s)
         encoder.write_until(None)
-        if n_broken:
-            copied.warnings.append(f"{n_broken} frames without a usable time were left out")
     if not copied.times_s:
         raise MediaError("no frame of the picture can be read", where=os.fsdecode(picture))
     return copied
-
-
-def _video_like(film: Any, stream: Any) -> Any:
-    """Add a stream that is described like the source's, with the tags that players look at."""
-    video = film.add_stream_from_template(stream, opaque=True)
-    aspect = stream.sample_aspect_ratio
-    if aspect and aspect > 0:
-        video.codec_context.sample_aspect_ratio = aspect
-    if stream.codec_tag in ("hvc1", "hev1", "dvh1", "dvhe") and film.format.name in ("mp4", "mov"):
-        video.codec_context.codec_tag = stream.codec_tag
-    video.metadata.update({k: v for k, v in stream.metadata.items() if k not in ("DURATION",)})
-    return video
-
-
-def _packets(source: Any, stream: Any, copied: _Copied) -> Iterator[Any]:
-    """Yield the picture's packets; a damaged end is reported and ends them."""
-    demuxed = source.demux(stream)
-    while True:
-        try:
-            packet = next(demuxed)
-        except StopIteration:
-            return
-        except Exception as error:
-            copied.warnings.append(f"the picture's file is damaged, copied up to there ({error})")
-            return
-        if packet.size:
-            yield packet
-
-
-def _with_decoding_times(packets: Iterator[Any]) -> Iterator[Any]:
-    """Fill in the decoding times that Matroska lacks for the first frames of a film with B-frames.
-
-    They are set backwards from the first known one, a frame apart; without any, they are the
-    presentation times.
-    """
-    waiting: list[Any] = []
-    for packet in packets:
-        waiting.append(packet)
-        if packet.dts is None and len(waiting) < _LONGEST_REORDER:
-            continue
-        if packet.dts is not None:
-            for earlier, later in zip(reversed(waiting[:-1]), reversed(waiting), strict=False):
-                earlier.dts = later.dts - max(earlier.duration or 1, 1)
-        yield from _falling_back(waiting)
-        waiting = []
-    yield from _falling_back(waiting)
-
-
-def _falling_back(packets: list[Any]) -> list[Any]:
-    for packet in packets:
-        if packet.dts is None:
-            packet.dts = packet.pts
-    return packets
 
 
 class _Encoder:
@@ -313,7 +243,7 @@ class _Checked:
 
 
 def _check(
-    path: Path, target: Path, copied: _Copied, choice: ContainerChoice, frame_s: Fraction
+    path: Path, target: Path, copied: Copied, choice: ContainerChoice, frame_s: Fraction
 ) -> _Checked:
     """Read the result back: frames, times, sound.
 
