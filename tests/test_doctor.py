@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import av.filter
@@ -83,6 +85,16 @@ def test_a_check_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None
     found = checks()["machine/machine"]
     assert found.state == "broken"
     assert found.detail == "RuntimeError: odd\\nmachine"
+
+
+def test_it_works_without_a_locale_a_terminal_or_a_usual_home(tmp_path: Path) -> None:
+    """Also with assertions off and warnings as errors."""
+    done = subprocess.run(
+        [sys.executable, "-O", "-W", "error", "-m", "segue", "doctor"],
+        capture_output=True, env={"LC_ALL": "C", "COLUMNS": "40", "HOME": str(tmp_path / "hömé")},
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"0 broken" in done.stdout or b"Everything" in done.stdout
 
 
 def test_extras_are_those_of_the_project() -> None:

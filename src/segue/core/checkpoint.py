@@ -175,6 +175,8 @@ def _publish(final: Path, contents: Mapping[str, bytes]) -> None:
         if aside and not final.exists():
             aside.rename(final)
         raise
+    if aside:
+        shutil.rmtree(aside.parent, ignore_errors=True)
 
 
 def _prune(folder: Path, newest: int, keep: int) -> None:

@@ -289,8 +289,9 @@ def bootstrap_interval(
     mean = float(items.mean())
     if len(items) < 2:
         return Value(value=mean)
-    low, high = _bounds(_resampled_means(items, generator, resamples), level)
-    return Value(value=mean, low=low, high=high)
+    tail = (1 - level) / 2
+    low, high = np.quantile(_resampled_means(items, generator, resamples), [tail, 1 - tail])
+    return Value(value=mean, low=float(low), high=float(high))
 
 
 def paired_bootstrap(
@@ -360,12 +361,6 @@ def _resampled_means(
     return np.concatenate(
         [items[generator.integers(0, n, size=(size, n))].mean(axis=1) for size in sizes]
     )
-
-
-def _bounds(means: NDArray[np.float64], level: float) -> tuple[float, float]:
-    tail = (1 - level) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def _pairs(rows: Sequence[Row], smaller: set[str]) -> list[tuple[str, str, str]]:
