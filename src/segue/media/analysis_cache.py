@@ -20,7 +20,7 @@ from segue.media.track import TrackAnalysis
 
 __all__ = ["VERSION", "entry_path", "load", "store"]
 
-VERSION = 1
+VERSION = 3
 """To be raised whenever a change of the code changes any number of an analysis."""
 
 _LARGEST = 64 << 20

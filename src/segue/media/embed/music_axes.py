@@ -8,12 +8,13 @@ prints them all again, beside single features and chance.
 - *arousal*: half the energy that people hear in film music (a ridge regression on 25 timbre
   numbers, fitted on the mean ratings of 110 excerpts; Eerola & Vuoskoski 2011, Psychology of Music
   39:18-49), half five rhythm and change features with equal weights. Tells fights from calm within
-  one composer's work (.95) and calm from lively piano (.95). Across producers it is far less sure
+  one composer's work (.95) and calm from lively piano (.96). Across producers it is far less sure
   (.77): how loud and bright a mix is counts, and a lively piece may be meant as a calm one. It is
   not better than the mean spectral change alone except within one source.
 - *valence*: major against minor by three published key profiles, minus half the dissonance. Right
-  for piano pieces (.83), weak across styles (.69 on nine sad against 21 happy game tracks): it
-  knows nothing of irony, words, culture or the sadness of slow major.
+  for piano pieces (.81), little better than chance across styles (.63, interval .39-.85, on nine
+  happy against 21 sad or tense game tracks): it knows nothing of irony, words, culture or the
+  sadness of slow major.
 - *tension*: .51 arousal - .78 valence, the weights that explain human tension ratings of the same
   110 excerpts from their ratings of energy and valence (R^2 .94). Finds the tense variant of one
   and the same theme (15 of 15 pairs), but inherits the doubt of valence elsewhere.
@@ -23,7 +24,7 @@ prints them all again, beside single features and chance.
   timbre, not of mood.
 
 None of them hears words, instruments, quotation or style. On ten-second windows arousal is steady
-(spread .27 within a track against 1.2 between tracks), valence is not (.71): take it per track.
+(spread .32 within a track, 1 between tracks), valence less so (.50): better take it per track.
 """
 
 from __future__ import annotations
@@ -43,8 +44,8 @@ AXIS_LIMIT = 2.5
 _AFFECT_MEAN = np.array([-1.540, 1.098, -1.441, 0.483, 5.998, -0.049, 0.007, -0.064, 0.854, 10.344])
 _AFFECT_SD = np.array([0.419, 0.579, 0.509, 0.210, 0.859, 0.151, 0.151, 0.149, 0.081, 0.670])
 # Of the composites on the same tracks, so that every axis has unit spread there.
-_ENERGY_MEAN, _ENERGY_SD = 7.475, 1.903
-_RHYTHM_SD, _AROUSAL_SD, _VALENCE_SD, _PACE_SD = 0.789, 0.926, 1.111, 1.80
+_ENERGY_MEAN, _ENERGY_SD = 7.103, 1.871
+_RHYTHM_SD, _AROUSAL_SD, _VALENCE_SD, _PACE_SD = 0.804, 0.912, 1.149, 1.829
 
 # Ridge regression of rated energy (1-9) on the 25 timbre numbers of the 110 excerpts, in the order
 # of affect_features.TIMBRE: mean, standard deviation and weight of each (alpha 2.98).
