@@ -172,6 +172,8 @@ def test_fault_at_every_operation(
                 save(folder, new)
         if mode in ("power, all lost", "power, first rename lost"):
             disk.lose_power(only_first_rename=mode.endswith("rename lost"))
+        if not disk.failed:
+            assert not [path for path in folder.iterdir() if path.name.startswith(".")]
         found = load_checkpoint(folder)
         assert found is not None
         assert found.step in (2, new)
@@ -179,8 +181,6 @@ def test_fault_at_every_operation(
         assert found.warnings == ()
         for path in list_checkpoints(folder):
             read_checkpoint(path)  # nothing half-written is visible
-        if not disk.failed:
-            assert not [path for path in folder.iterdir() if path.name.startswith(".")]
         save(folder, 4)  # and the next save works, and tidies up
         after = load_checkpoint(folder)
         assert after is not None
