@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from segue.core.names import resolve
 
 if TYPE_CHECKING:
+    from segue.core.tables import Role
     from segue.tasks.soundtrack.agents.plan import Agent
 
 __all__ = ["AGENTS", "ROLES", "make_agent"]
@@ -26,8 +27,9 @@ AGENTS: dict[str, str] = {
     "random": f"{_HERE}.greedy:Random",
 }
 
-ROLES: dict[str, str] = {"random": "random", "planner": "bound"}
-"""Role of an agent in the evaluation table; every other one is a baseline."""
+ROLES: dict[str, Role] = {"random": "random", "greedy/alignment": "prior"}
+"""Role of an agent in the evaluation table; every other one is a baseline. Retrieval by similarity
+alone is the prior of this task."""
 
 
 def make_agent(name: str) -> Agent:
