@@ -6,6 +6,7 @@ video is first played, so a step costs microseconds. Times in seconds; `T` segme
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -51,10 +52,10 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
 
     ## Observation Space
     A `Dict`. Profile `default`: `picture`, `music` (unit vectors), `caption`, `description` (with
-    captions only), `use` (share of segments in which each
-    track played and was started) and `state`, whose entries
+    captions only), `use` (in how many segments each track
+    played and was started) and `state`, whose entries
     are listed in `observation.STATE`. Profile `reference`: `video_embedding`,
-    `last_audio_embedding`, `switch_ratio`. Arrays are float32; vectors are read-only views.
+    `last_audio_embedding`, `switch_ratio`. Arrays are float32.
 
     ## Rewards
     The weighted sum of the terms in `rewards.REWARDS`; all parts are in `info`, `switch_reward`
@@ -103,7 +104,14 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
                 f"there is no video {bad[0]}", advice=f"0 to {len(dataset.videos) - 1}"
             )
         self.prior = prior or default_prior(dataset, self.config)
-        self.weights = self.config.weights.weights()
+        self.weights = weights = self.config.weights.weights()
+        self._weights = (
+            weights.alignment,
+            weights.smoothness,
+            weights.switch,
+            weights.theme,
+            weights.silence,
+        )
         self.fade_per_s = FADE_PER_S[self.config.mode]
         self.n_tracks = len(dataset.tracks)
         self._extra = extra_reward(self.config.extra_terms) if self.config.extra_terms else None
@@ -120,15 +128,12 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
         self.now: Situation = Situation()
         self.heard: list[int] = []
         """Track of every step so far."""
-        self.starts = np.zeros(self.n_tracks)
-        """[K] how often each track was started."""
-        # The views write into the arrays, at a third of the cost of indexing them.
-        self._starts: Any = memoryview(self.starts)  # type: ignore[arg-type]
-        self._use = np.zeros((2, self.n_tracks), dtype=np.float32)
-        self._share: Any = memoryview(self._use)  # type: ignore[arg-type]
+        self.use = np.zeros((2, self.n_tracks), dtype=np.float32)
+        """[2, K] in how many segments each track played, and how often it was started."""
+        # A flat view writes into the array at a third of the cost of indexing it.
+        self._use_view: Any = memoryview(self.use.reshape(-1))  # type: ignore[arg-type]
         self._turn = 0 if self.reference else -1
         self._playing = False
-        self._fades: dict[float, float] = {0.0: 1.0}
         self._last = ""
 
     def reset(
@@ -156,12 +161,11 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
             )
         self.now = Situation(video=index, target=target)
         self.heard = []
-        self.starts.fill(0.0)
-        self._use.fill(0.0)
+        self.use.fill(0.0)
         self._playing = True
         self._last = ""
         self._observer.begin(index, self.dataset.videos[index])
-        observation = self._observer.observe(self.now, self._use)
+        observation = self._observer.observe(self.now, self.use)
         return observation, {} if self.reference else {"video_filename": rows.name}
 
     def step(self, action: Any) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -179,60 +183,60 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
             raise UsageError(f"action {choice} is outside 0..{n_tracks}")
 
         # 1. What the action means.
-        length, weights = rows.lengths[segment], self.weights
-        started, legal, same = choice < n_tracks, True, 0.0
+        length, picture_step, caption_step, gate = rows.segments[segment]
+        started, legal = choice < n_tracks, True
+        same = start = 0.0
         if started:
-            track, start = choice, 0.0
-            earlier = self._starts[track]
+            track = choice
+            earlier = self._use_view[n_tracks + track]
+            self._use_view[n_tracks + track] = earlier + 1.0
             same = -(earlier + (track == previous))
-            self._starts[track] = earlier + 1.0
-            self._share[1, track] = (earlier + 1.0) / rows.n_segments
             if previous >= 0:
                 now.switches += 1
         elif now.ended:  # also before the first track; scored with the first track
             track, start, legal = 0, max(0.0, now.elapsed_s - length), False
         else:
             track, start = previous, now.elapsed_s
+        place = segment * n_tracks + track
         if rows.allowed is not None and not rows.allowed[segment, track]:
             legal = False
-        duration = rows.durations[track]
+        duration, picture_reference, caption_reference = rows.tracks[track]
         if legal or started:
             now.elapsed_s = elapsed = start + length
+            left = duration - elapsed
             now.ended = elapsed >= duration
-            now.track_left_s = max(duration - elapsed, 0.0)
+            now.track_left_s = left if left > 0.0 else 0.0
         self.heard.append(track)
-        self._share[0, track] = self.heard.count(track) / rows.n_segments
+        self._use_view[track] += 1.0
 
         # 2. What it earns.
-        fade = self._fades.get(start)
-        if fade is None:
-            fade = self._fades[start] = float(np.exp(-self.fade_per_s * start))
-        alignment = fade * rows.alignment[segment, track]
+        w_alignment, w_smoothness, w_switch, w_theme, w_silence = self._weights
+        alignment = rows.alignment[place]
+        if start and self.fade_per_s:
+            alignment *= math.exp(-self.fade_per_s * start)
+        illegal = 0.0 if legal else ILLEGAL
+        reward = illegal + same + w_alignment * alignment
         if previous >= 0:
-            picture_step, caption_step = rows.picture_step[segment], rows.caption_step[segment]
-            gate = rows.gate[segment]
             audio, caption, tempo, energy, spectral, mfcc, semantic, acoustic, transition = (
                 self.library.between(track, previous)
             )
             smoothness = gate * transition
-            paid_smoothness = smoothness
+            reward += w_smoothness * smoothness
         else:
-            picture_step = caption_step = gate = audio = caption = semantic = acoustic = 1.0
-            tempo = energy = spectral = mfcc = transition = paid_smoothness = 0.0
-            smoothness = 1.0
-        illegal = 0.0 if legal else ILLEGAL
-        reward = illegal + same + weights.alignment * alignment
-        reward += weights.smoothness * paid_smoothness
+            audio = caption = semantic = acoustic = smoothness = 1.0  # as the original reports
+            tempo = energy = spectral = mfcc = transition = 0.0
         silence = 0.0
-        if weights.silence:
-            silence = -min(max(start + length - duration, 0.0), length) / length
-            reward += weights.silence * silence
+        if w_silence:
+            unfilled = start + length - duration
+            if unfilled > 0.0:
+                silence = -min(unfilled, length) / length
+                reward += w_silence * silence
         terminated = not legal or segment + 1 == rows.n_segments
         switch = theme = unity = 0.0
         if terminated:
-            switch = weights.switch * -float(abs(now.switches - now.target))
+            switch = w_switch * -float(abs(now.switches - now.target))
             unity = self.library.theme.value(self.heard)
-            theme = weights.theme * unity
+            theme = w_theme * unity
             reward += switch
             reward += theme
             self._playing = False
@@ -242,10 +246,10 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
             "aa_continue_penalty": 0.0,
             "illegal_penalty": illegal,
             "same_track_penalty": same,
-            "va_imagebind_similarity": rows.picture[segment, track],
-            "va_imagebind_ref_similarity": rows.picture_reference[track],
-            "va_captions_similarity": rows.caption[segment, track],
-            "va_captions_ref_similarity": rows.caption_reference[track],
+            "va_imagebind_similarity": rows.picture[place],
+            "va_imagebind_ref_similarity": picture_reference,
+            "va_captions_similarity": rows.caption[place],
+            "va_captions_ref_similarity": caption_reference,
             "vv_imagebind_similarity": picture_step,
             "vv_captions_similarity": caption_step,
             "aa_imagebind_similarity": audio,
@@ -267,8 +271,6 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
             info["silence_reward"] = silence
             info["track"] = track
             info["track_start_s"] = start
-            info["switches"] = now.switches
-            info["switch_target"] = now.target
         if self._extra is not None:
             total, parts = self._extra(
                 Steps.of_one(
@@ -281,7 +283,7 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
                     start_s=start,
                     length_s=length,
                     duration_s=duration,
-                    fit=rows.alignment[segment, track],
+                    fit=rows.alignment[place],
                     transition=transition,
                     gate=gate,
                     illegal=not legal,
@@ -303,7 +305,7 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
             now.segment = segment + 1
             now.shown_track = track
         now.track = track
-        observation = self._observer.observe(now, self._use)
+        observation = self._observer.observe(now, self.use)
         return observation, reward, terminated, False, info
 
     def action_masks(self) -> NDArray[np.bool_]:

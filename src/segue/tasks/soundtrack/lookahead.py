@@ -32,7 +32,7 @@ class Running(Protocol):
     video: VideoRows
     now: Situation
     heard: list[int]
-    starts: Floats
+    use: NDArray[np.float32]
 
 
 SHORT_NAMES = {
@@ -85,7 +85,7 @@ def _alignment(env: Running) -> Floats:
 
 def _same(env: Running) -> Floats:
     result = np.zeros(env.n_tracks + 1)
-    result[:-1] = env.starts
+    result[:-1] = env.use[1]
     if env.now.track >= 0:
         result[env.now.track] += 1.0
     return -result
@@ -95,7 +95,7 @@ def _smoothness(env: Running) -> Floats:
     if env.now.track < 0:
         return np.ones(env.n_tracks + 1)
     row = env.library.transition_from[env.now.track]
-    return env.video.gate[env.now.segment] * _with_continue(env, row)
+    return float(env.video.fits.gate[env.now.segment]) * _with_continue(env, row)
 
 
 def _silence(env: Running) -> Floats:
@@ -150,7 +150,7 @@ def _by_segment(read: Callable[[Running], float]) -> Callable[[Running], Floats]
 
 
 def _gate(env: Running) -> float:
-    return env.video.gate[env.now.segment]  # the first segment's gate is 1
+    return float(env.video.fits.gate[env.now.segment])  # the first segment's gate is 1
 
 
 TERMS: dict[str, Callable[[Running], Floats]] = {
@@ -162,8 +162,12 @@ TERMS: dict[str, Callable[[Running], Floats]] = {
     "va_imagebind_ref_similarity": _by_track(lambda env: env.video.fits.picture_reference),
     "va_captions_similarity": _by_track(lambda env: env.video.fits.caption[env.now.segment]),
     "va_captions_ref_similarity": _by_track(lambda env: env.video.fits.caption_reference),
-    "vv_imagebind_similarity": _by_segment(lambda env: env.video.picture_step[env.now.segment]),
-    "vv_captions_similarity": _by_segment(lambda env: env.video.caption_step[env.now.segment]),
+    "vv_imagebind_similarity": _by_segment(
+        lambda env: float(env.video.fits.picture_step[env.now.segment])
+    ),
+    "vv_captions_similarity": _by_segment(
+        lambda env: float(env.video.fits.caption_step[env.now.segment])
+    ),
     "aa_imagebind_similarity": _by_hand_over("audio", 1.0),
     "aa_captions_similarity": _by_hand_over("caption", 1.0),
     "aa_bpm_diff": _by_hand_over("tempo", 0.0),

@@ -1,8 +1,7 @@
 """What an agent sees: the two observations of the environment, and their spaces.
 
-An observation is made of rows that were computed when the video was first played. The rows are
-handed out as read-only views, so that a step copies almost nothing and a caller still cannot change
-the environment through them; whoever wants to write makes a copy.
+An observation is made of rows that were computed when the video was first played, and copied on
+every step: callers keep observations, and Gymnasium's checker refuses arrays that two share.
 
 Letters: `T` segments, `K` tracks, `D` embedding and `E` text dimensions.
 """
@@ -69,7 +68,7 @@ class Observer(Protocol):
 
         Args:
             now: where the episode stands.
-            use: [2, K] shares of the segments in which each track played and was started.
+            use: [2, K] in how many segments each track played, and how often it was started.
         """
         ...
 
@@ -112,9 +111,9 @@ class ReferenceObservation:
         pictures = self._now
         segment = now.segment
         return {
-            "video_embedding": pictures[segment if segment < len(pictures) else -1],
-            "last_audio_embedding": self._audio[now.shown_track],
-            "switch_ratio": self._ratios[now.switches],
+            "video_embedding": pictures[segment if segment < len(pictures) else -1].copy(),
+            "last_audio_embedding": self._audio[now.shown_track].copy(),
+            "switch_ratio": self._ratios[now.switches].copy(),
         }
 
 
@@ -122,12 +121,13 @@ class FullObservation:
     """Everything the reward depends on, normalised.
 
     `picture`, `music` [D] and `caption`, `description` [E] are unit vectors or zero; the
-    caption pair is absent without captions. `use` [2, K] holds the shares of the T segments in
-    which each track played (first row) and was started. `state` is listed in STATE.
+    caption pair is absent without captions. `use` [2, K] holds in how many segments
+    each track played (first row) and how often it was started. `state` is listed in STATE.
     """
 
     def __init__(self, dataset: Dataset) -> None:
         n_tracks, dimension = dataset.track_embeddings.shape
+        longest = max(video.n_segments for video in dataset.videos)
         vector = spaces.Box(-1.0, 1.0, (dimension,), np.float32)
         parts: dict[str, spaces.Space[Any]] = {"picture": vector, "music": vector}
         self._music = _rows(_unit_rows(dataset.track_embeddings))
@@ -138,7 +138,7 @@ class FullObservation:
             parts |= {"caption": text, "description": text}
             self._descriptions = _rows(_unit_rows(texts))
         parts |= {
-            "use": spaces.Box(0.0, 1.0, (2, n_tracks), np.float32),
+            "use": spaces.Box(0.0, float(longest), (2, n_tracks), np.float32),
             "state": spaces.Box(0.0, 1.0, (len(STATE),), np.float32),
         }
         self.space = spaces.Dict(parts)
@@ -170,16 +170,16 @@ class FullObservation:
         music = now.shown_track
         if self._descriptions:
             return {
-                "picture": self._pictures[row],
-                "music": self._music[music],
-                "caption": self._captions[row],
-                "description": self._descriptions[music],
+                "picture": self._pictures[row].copy(),
+                "music": self._music[music].copy(),
+                "caption": self._captions[row].copy(),
+                "description": self._descriptions[music].copy(),
                 "use": use.copy(),
                 "state": state,
             }
         return {
-            "picture": self._pictures[row],
-            "music": self._music[music],
+            "picture": self._pictures[row].copy(),
+            "music": self._music[music].copy(),
             "use": use.copy(),
             "state": state,
         }
@@ -210,7 +210,5 @@ def _limited(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _rows(vectors: NDArray[np.float64]) -> list[Row]:
-    """Return the rows as float32 views that cannot be written to."""
-    table = np.ascontiguousarray(vectors, dtype=np.float32)
-    table.flags.writeable = False
-    return list(table)
+    """Return the rows as float32; a list is read faster than an array of rows."""
+    return list(np.ascontiguousarray(vectors, dtype=np.float32))
