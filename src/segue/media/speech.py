@@ -17,7 +17,7 @@ them, against 84 pieces of music and twelve clips with other sounds. On the musi
 speech in 3.6 % of the time, nearly all of it in five pieces.
 
 Limits: speech far under music or effects is missed, and so are many single words; singing counts as
-speech; bent notes, sirens and animal voices can be taken for speech.
+speech; bent notes, quick runs of a solo instrument, sirens and animal voices can be taken for it.
 
 Frames are 10 ms at 16 kHz mono. `N` frames, `F` frequency bins, `B` bands.
 """
@@ -170,7 +170,7 @@ def _probability(measures: NDArray[np.float32]) -> NDArray[np.float32]:
     mean = uniform_filter1d(measures.astype(np.float64), _WINDOW, axis=0, mode="nearest")
     gliding = mean[:, 0] / (mean[:, 1] + 50)
     level = mean[:, 1] / (mean[:, 2] + 50)
-    moving = np.sqrt(mean[:, 3])
+    moving = np.sqrt(np.maximum(mean[:, 3], 0))  # a running mean can fall below 0 by rounding
     features = np.column_stack([gliding, level, moving])
     odds = features @ _WEIGHTS + _BIAS
     return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
