@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/soundtrack_env.py [--repeats 15] [--json]
 
-A synthetic dataset of 47 videos of 15 to 25 segments and 300 tracks, 1024-d embeddings, 384-d captions.
+A synthetic dataset: 47 videos of 15 to 25 segments, 300 tracks, 1024-d embeddings, 384-d captions.
 Every number is steps per CPU second of this process (user and system), one thread, median over the
 repeats; random actions, an illegal continue replaced by track 0. Resets are part of the time.
 

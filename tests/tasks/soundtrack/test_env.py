@@ -229,8 +229,16 @@ def test_the_full_observation_shows_what_the_reward_depends_on() -> None:
     assert state["track_left"] == pytest.approx(left / (left + 60))
     assert observation["use"].sum() == 2
     assert observation["use"][:, 4].tolist() == [1, 1]
-    assert np.linalg.norm(observation["music"]) == pytest.approx(1.0)
-    assert np.linalg.norm(observation["caption"]) == pytest.approx(1.0)
+    for name, track_or_segment in (
+        ("music", env.dataset.tracks[4]),
+        ("segment", env.dataset.videos[1].segments[1]),
+    ):
+        for part, vector in (
+            (observation[name][:8], track_or_segment.embedding),
+            (observation[name][8:], track_or_segment.text_embedding),
+        ):
+            assert vector is not None
+            assert part == pytest.approx(vector / np.linalg.norm(vector), abs=1e-6)
 
 
 @pytest.mark.parametrize("profile", PROFILES)

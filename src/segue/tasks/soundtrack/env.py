@@ -51,11 +51,11 @@ class SoundtrackEnv(gymnasium.Env[dict[str, Any], Any]):
     allowed, in the form that MaskablePPO asks for.
 
     ## Observation Space
-    A `Dict`. Profile `default`: `picture`, `music` (unit vectors), `caption`, `description` (with
-    captions only), `use` (in how many segments each track
-    played and was started) and `state`, whose entries
-    are listed in `observation.STATE`. Profile `reference`: `video_embedding`,
-    `last_audio_embedding`, `switch_ratio`. Arrays are float32.
+    A `Dict` of float32. Profile `default`: `segment` (unit vectors of picture and caption), `music`
+    (unit vectors of the track playing and its description), `use` (in how many segments each track
+    played, how often it was started) and `state`, whose entries are listed in
+    `observation.STATE`. Profile `reference`: `video_embedding`, `last_audio_embedding`,
+    `switch_ratio`.
 
     ## Rewards
     The weighted sum of the terms in `rewards.REWARDS`; all parts are in `info`, `switch_reward`

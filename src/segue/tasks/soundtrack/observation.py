@@ -16,7 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 from segue.tasks.soundtrack.data import Dataset, Video
-from segue.tasks.soundtrack.similarity import units
+from segue.tasks.soundtrack.similarity import neighbour_cosines, units
 
 __all__ = ["STATE", "FullObservation", "Observer", "ReferenceObservation", "Situation"]
 
@@ -120,43 +120,43 @@ class ReferenceObservation:
 class FullObservation:
     """Everything the reward depends on, normalised.
 
-    `picture`, `music` [D] and `caption`, `description` [E] are unit vectors or zero; the
-    caption pair is absent without captions. `use` [2, K] holds in how many segments
-    each track played (first row) and how often it was started. `state` is listed in STATE.
+    `segment` [D + E] is the unit vector of the picture, then that of the caption; `music` [D + E]
+    that of the track playing and of its description, zero when none plays. Without captions both
+    are [D]. `use` [2, K] holds in how many segments each track played (first row) and how often it
+    was started. `state` is listed in STATE.
     """
 
     def __init__(self, dataset: Dataset) -> None:
-        n_tracks, dimension = dataset.track_embeddings.shape
+        audio, texts = dataset.track_embeddings, dataset.track_text_embeddings
         longest = max(video.n_segments for video in dataset.videos)
-        vector = spaces.Box(-1.0, 1.0, (dimension,), np.float32)
-        parts: dict[str, spaces.Space[Any]] = {"picture": vector, "music": vector}
-        self._music = _rows(_unit_rows(dataset.track_embeddings))
-        self._descriptions: list[Row] = []
-        texts = dataset.track_text_embeddings
-        if texts is not None:
-            text = spaces.Box(-1.0, 1.0, (texts.shape[1],), np.float32)
-            parts |= {"caption": text, "description": text}
-            self._descriptions = _rows(_unit_rows(texts))
-        parts |= {
-            "use": spaces.Box(0.0, float(longest), (2, n_tracks), np.float32),
-            "state": spaces.Box(0.0, 1.0, (len(STATE),), np.float32),
-        }
-        self.space = spaces.Dict(parts)
-        self._cache: dict[int, tuple[list[Row], list[Row], list[Row]]] = {}
-        self._pictures: list[Row] = []
-        self._captions: list[Row] = []
+        music = _side_by_side(audio, texts)
+        self._music = _rows(np.vstack([music, np.zeros(music.shape[1])]))  # index -1 is silence
+        self._with_text = texts is not None
+        vector = spaces.Box(-1.0, 1.0, (music.shape[1],), np.float32)
+        self.space = spaces.Dict(
+            {
+                "segment": vector,
+                "music": vector,
+                "use": spaces.Box(0.0, float(longest), (2, len(audio)), np.float32),
+                "state": spaces.Box(0.0, 1.0, (len(STATE),), np.float32),
+            }
+        )
+        self._cache: dict[int, tuple[list[Row], list[Row]]] = {}
+        self._segments: list[Row] = []
         self._clock: list[Row] = []
         self._n_segments = 0
 
     def begin(self, index: int, video: Video) -> None:
         """Prepare for an episode of `video`."""
         if index not in self._cache:
-            self._cache[index] = self._prepare(video)
-        self._pictures, self._captions, self._clock = self._cache[index]
+            texts = video.text_embeddings if self._with_text else None
+            rows = _rows(_side_by_side(video.embeddings, texts))
+            self._cache[index] = (rows, _clock(video))
+        self._segments, self._clock = self._cache[index]
         self._n_segments = video.n_segments
 
     def observe(self, now: Situation, use: Row) -> dict[str, Any]:
-        """Return the arrays; `use` is copied."""
+        """Return the arrays; all are copies."""
         segment, n = now.segment, self._n_segments
         state = self._clock[segment].copy()
         elapsed, left = now.elapsed_s, now.track_left_s
@@ -166,47 +166,31 @@ class FullObservation:
         state[6] = elapsed / (elapsed + _HALF_S)
         state[7] = left / (left + _HALF_S)
         state[8] = not now.ended
-        row = segment if segment < n else -1
-        music = now.shown_track
-        if self._descriptions:
-            return {
-                "picture": self._pictures[row].copy(),
-                "music": self._music[music].copy(),
-                "caption": self._captions[row].copy(),
-                "description": self._descriptions[music].copy(),
-                "use": use.copy(),
-                "state": state,
-            }
         return {
-            "picture": self._pictures[row].copy(),
-            "music": self._music[music].copy(),
+            "segment": self._segments[segment if segment < n else -1].copy(),
+            "music": self._music[now.shown_track].copy(),
             "use": use.copy(),
             "state": state,
         }
 
-    def _prepare(self, video: Video) -> tuple[list[Row], list[Row], list[Row]]:
-        pictures, n = video.embeddings, video.n_segments
-        lengths = video.lengths_s
-        clock = np.zeros((n + 1, len(STATE)), dtype=np.float32)
-        clock[:, 0] = np.arange(n + 1) / n
-        clock[:n, 1] = lengths[::-1].cumsum()[::-1] / lengths.sum()
-        clock[:n, 2] = lengths / (lengths + _HALF_S)
-        unit = units(pictures)
-        clock[0, 3] = 1.0
-        clock[1:n, 3] = np.clip((np.einsum("td,td->t", unit[1:], unit[:-1]) + 1.0) / 2.0, 0.0, 1.0)
-        captions = video.text_embeddings
-        texts = [] if captions is None else _rows(_limited(units(captions)))
-        return _rows(_limited(unit)), texts, list(clock)
+
+def _clock(video: Video) -> list[Row]:
+    """Return the entries of `state` that the video alone decides, T + 1 rows."""
+    n, lengths = video.n_segments, video.lengths_s
+    clock = np.zeros((n + 1, len(STATE)), dtype=np.float32)
+    clock[:, 0] = np.arange(n + 1) / n
+    clock[:n, 1] = lengths[::-1].cumsum()[::-1] / lengths.sum()
+    clock[:n, 2] = lengths / (lengths + _HALF_S)
+    clock[:n, 3] = np.clip((neighbour_cosines(video.embeddings) + 1.0) / 2.0, 0.0, 1.0)
+    return list(clock)
 
 
-def _unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return unit rows and one more row of zeros, for "no track" (index -1)."""
-    return _limited(np.vstack([units(vectors), np.zeros(vectors.shape[1])]))
-
-
-def _limited(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Keep the rounding of a unit vector from leaving -1..1."""
-    return np.clip(vectors, -1.0, 1.0)
+def _side_by_side(
+    embeddings: NDArray[np.float64], texts: NDArray[np.float64] | None
+) -> NDArray[np.float64]:
+    """Return unit rows, those of the texts behind those of the embeddings."""
+    parts = [units(embeddings)] if texts is None else [units(embeddings), units(texts)]
+    return np.clip(np.hstack(parts), -1.0, 1.0)  # the rounding of a unit vector may leave -1..1
 
 
 def _rows(vectors: NDArray[np.float64]) -> list[Row]:
