@@ -236,6 +236,15 @@ def test_silence_is_refused(tmp_path: Path) -> None:
         analyse_track(tmp_path / "silent.wav")
 
 
+def test_a_file_that_breaks_off_is_used_with_a_warning(tmp_path: Path) -> None:
+    whole = write_audio(tmp_path / "a.flac", cadence(60, False, 2), RATE_HZ, "flac").read_bytes()
+    (tmp_path / "half.flac").write_bytes(whole[: len(whole) // 2])
+    assert analyse_track(tmp_path / "a.flac").warnings == ()
+    half = analyse_track(tmp_path / "half.flac")
+    assert half.duration_s < 5
+    assert any("its header says 8.0 s" in text for text in half.warnings)
+
+
 def test_tags_come_in_lower_case(tmp_path: Path) -> None:
     tags = {"TITLE": "Élan 'n' \"vital\"", "artist": "Someone", "license": "CC0-1.0"}
     path = write_audio(tmp_path / "a.flac", cadence(60, False, 1), RATE_HZ, "flac", tags=tags)

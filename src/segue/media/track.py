@@ -179,6 +179,9 @@ def analyse_track(path: str | Path) -> TrackAnalysis:
     warnings = []
     if faults.errors:
         warnings.append(f"{faults.errors} damaged packets were left out ({faults.last})")
+    promised_s = float(info.container_duration_s or 0)
+    if abs(promised_s - frames.duration_s) > max(0.5, 0.02 * frames.duration_s) and promised_s:
+        warnings.append(f"plays {frames.duration_s:.1f} s; its header says {promised_s:.1f} s")
     return TrackAnalysis(
         path=path,
         sha256="",
