@@ -282,3 +282,11 @@ def test_arrays_bring_the_analysis_back(tmp_path: Path) -> None:
     ):
         with pytest.raises(DataError):
             TrackAnalysis.from_arrays(broken, Path("a"))
+
+
+def test_the_tense_variant_of_a_real_theme_has_more_arousal(shared_data: Path) -> None:
+    music = shared_data / "music"
+    for zone in ("caves", "sewers"):
+        calm, tense = (analyse_track(music / f"spd_{zone}_{kind}.ogg") for kind in ("1", "tense"))
+        assert tense.axes[0] > calm.axes[0] + 0.3
+        assert tense.axes[2] > calm.axes[2]
