@@ -32,7 +32,11 @@ __all__ = [
 
 def printable(text: object) -> str:
     """Return `text` on one line and encodable: control characters and lone surrogates escaped."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    # The joiners hold emoji and words of some scripts together; they are not control characters.
+    line = "".join(
+        c if c.isprintable() or c in "\u200c\u200d" else c.encode("unicode_escape").decode()
+        for c in str(text)
+    )
     return line.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

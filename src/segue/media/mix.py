@@ -100,6 +100,9 @@ class MixResult:
     """Linear gain on the whole mix."""
     music_gain_db: float
     """Gain on the music before that, for the balance."""
+    clip_gains_db: list[float]
+    """Gain of each clip against its file, in the order of their starts: the match of the tracks'
+    loudness and the balance, without the gain on the whole mix."""
     limiter_db: float
     """Deepest reduction by the limiter."""
     limited_s: float
@@ -262,6 +265,9 @@ class _Film:
             true_peak_dbtp=_rounded(levelled.loudness.true_peak_dbtp),
             gain_db=round(levelled.gain_db, 3),
             music_gain_db=round(self.music_gain_db, 3),
+            clip_gains_db=[
+                round(placed.gain_db + self.music_gain_db, 3) for placed in self.lanes.placed
+            ],
             limiter_db=round(levelled.deepest_db, 2),
             limited_s=round(levelled.limited_s, 3),
             duck=self.ducking.points(),

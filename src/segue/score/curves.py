@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -71,7 +72,7 @@ def build_report_data(
 def peaks(path: Path, n: int = N_PEAKS) -> NDArray[np.float32]:
     """Return [n] the largest absolute sample of a WAV file in each of n equal stretches."""
     found = np.zeros(n, np.float32)
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(os.fsencode(path)) as file:  # a name need not be UTF-8
         total, done = max(file.frames, 1), 0
         for block in file.blocks(1 << 16, dtype="float32", always_2d=True):
             index = (np.arange(done, done + len(block)) * n) // total

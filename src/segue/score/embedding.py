@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import DataError
-from segue.media.embed import Scene, make
+from segue.media.embed import Embedder, Scene
 from segue.score.library import Music
 from segue.score.understand import Film, FilmSegment
 
@@ -19,8 +19,7 @@ Floats = NDArray[np.float64]
 
 
 def embed(
-    name: str,
-    folder: Path | None,
+    embedder: Embedder,
     video: Path,
     film: Film,
     segments: Sequence[FilmSegment],
@@ -29,11 +28,8 @@ def embed(
     """Return ([T, D] vectors of the wanted music, [K, D] vectors of the tracks).
 
     Raises:
-        UnknownName: there is no such embedder.
-        MissingModel: its weights or files are not where they should be.
         DataError: its vectors are of different lengths, or not numbers.
     """
-    embedder = make(name, folder)
     scenes = [
         Scene(
             index=t,
@@ -49,10 +45,10 @@ def embed(
     for kind, vectors, count in (("segments", wanted, len(scenes)),
                                  ("tracks", heard, len(music.tracks))):  # fmt: skip
         if vectors.ndim != 2 or len(vectors) != count or not np.isfinite(vectors).all():
-            raise DataError(f"the embedder '{name}' gave no usable vectors of {kind}")
+            raise DataError(f"the embedder '{embedder.name}' gave no usable vectors of {kind}")
     if wanted.shape[1] != heard.shape[1]:
         raise DataError(
-            f"the embedder '{name}' gave segments {wanted.shape[1]} and tracks {heard.shape[1]} "
+            f"'{embedder.name}' gave segments {wanted.shape[1]} and tracks {heard.shape[1]} "
             "numbers each",
             advice="Both must come from the same model",
         )

@@ -27,6 +27,8 @@ from segue.core.files import atomic_write, sha256_file, write_json
 from segue.core.names import resolve
 from segue.core.progress import AddBar, progress_bars
 from segue.core.versions import versions
+from segue.media.embed import Embedder
+from segue.media.embed import make as make_embedder
 from segue.media.mix import MixClip, render_mix
 from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
@@ -46,7 +48,7 @@ from segue.tasks.soundtrack.agents import make_agent
 
 __all__ = ["score"]
 
-VERSION = 1
+VERSION = 2
 """Raised when a step's code changes what it makes, so that kept results are not used."""
 
 RATE_HZ = 48_000
@@ -87,6 +89,8 @@ def score(
     make_agent(config.choose.policy)  # wrong names fail before any work
     for name in config.exports:
         resolve(EXPORTERS, name, "exporter")
+    folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
+    embedder = make_embedder(config.embedder, folder_of_model)
     parse_locks_form(locks)
     info = probe(video)
     if info.video is None:
@@ -99,7 +103,7 @@ def score(
         atomic_write(folder.run / "config.toml", config.to_toml())
         write_json(folder.run / "versions.json", versions())
         with progress_bars(shown=show_progress) as add:
-            job = _Job(video, info, library, folder, config, locks, add)
+            job = _Job(video, info, library, folder, config, locks, embedder, add)
             return job.run()
 
 
@@ -121,8 +125,10 @@ class _Job:
         folder: OutputFolder,
         config: ScoreConfig,
         locks: Sequence[str],
+        embedder: Embedder,
         add: AddBar,
     ) -> None:
+        self.embedder = embedder
         self.video, self.info, self.library = video, info, library
         self.folder, self.config, self.locks, self.add = folder, config, locks, add
         self.steps = Steps(folder.run / "steps")
@@ -231,8 +237,7 @@ class _Job:
         ]
 
         def build(to: Path) -> Any:
-            folder = Path(config.embedder_folder) if config.embedder_folder else None
-            wanted, heard = embed(config.embedder, folder, self.video, film, segments, music)
+            wanted, heard = embed(self.embedder, self.video, film, segments, music)
             tables = build_product_tables(
                 music.embedded(heard), [s.span for s in segments], wanted, config.choose
             )

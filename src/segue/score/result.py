@@ -117,7 +117,6 @@ def build_timeline(
 ) -> Timeline:
     """Return the neutral timeline; `out` is where the stems will be published."""
     assert info.video is not None
-    gains = mix.value["clip_gains_db"] if "clip_gains_db" in mix.value else [0.0] * len(parts)
     return Timeline(
         name=printable(video.stem),
         rate=info.video.rate,
@@ -145,7 +144,7 @@ def build_timeline(
                 gain_db=round(gain, 2),
                 segments=p.segments,
             )
-            for p, gain in zip(parts, gains, strict=True)
+            for p, gain in zip(parts, mix.value["clip_gains_db"], strict=True)
         ),
         markers=tuple(
             Marker(

@@ -94,7 +94,7 @@ class Timeline:
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like values, fractions as text `"a/b"`; `from_dict` reverses it."""
-        return _plain(asdict(self))
+        return dict(_plain(asdict(self)))
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Timeline:
