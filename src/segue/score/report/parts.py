@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,6 +53,10 @@ def player(view: View) -> str:
     sides = [video.get("width"), video.get("height")]
     shape = " / ".join(str(side) for side in sides if isinstance(side, int) and side > 0)
     style = f' style="aspect-ratio:{shape}"' if "/" in shape else ""
+    still = view.extras.thumbnails.get(0)
+    if still:  # what shows until the film is played
+        picture = base64.b64encode(still).decode("ascii")
+        style += f' poster="data:image/jpeg;base64,{picture}"'
     return f"""<section class="player" aria-label="Player">
 <video id="player" controls preload="metadata" src="{link(view.extras.media_file)}"{style}></video>
 <p class="hint">Click a segment, a cue or any curve to play from there.
