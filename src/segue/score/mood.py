@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
+from segue.media.embed.wanted import wanted_mood
 
 __all__ = ["AXES", "describe", "wanted_mood"]
 
@@ -23,9 +22,6 @@ WORDS = {
     "brightness": ("dark", "bright"),
 }
 
-SPEECH_SHARE = 0.35
-"""Above this share of dialogue, fast and energetic music is not wanted."""
-
 
 def describe(axes: Sequence[float]) -> str:
     """Return a phrase such as "very tense, dark"; the strongest axes first, at most three."""
@@ -36,16 +32,3 @@ def describe(axes: Sequence[float]) -> str:
         if abs(value) >= 0.6
     ]
     return ", ".join(words[:3]) or "even"
-
-
-def wanted_mood(axes: NDArray[np.float64], speech_share: float) -> NDArray[np.float64]:
-    """Return the mood that the music should have: the picture's, held back under dialogue.
-
-    A fast, loud track under talk is the commonest fault of matching by the picture alone, so
-    arousal and pace are not allowed above the middle there.
-    """
-    wanted = axes.copy()
-    if speech_share > SPEECH_SHARE:
-        for axis in (AXES.index("arousal"), AXES.index("pace")):
-            wanted[axis] = min(wanted[axis], 0.0)
-    return wanted
