@@ -31,6 +31,7 @@ from segue.media.audio import stream_audio
 from segue.media.containers import ContainerChoice, choose_container
 from segue.media.limiter import limiter_gains
 from segue.media.loudness import Meter
+from segue.media.matroska import write_pixel_aspect
 from segue.media.opening import decoding, open_media
 from segue.media.packets import Copied, copied_packets, stream_like
 from segue.media.source import picture_stream, probe, sound_stream
@@ -114,6 +115,9 @@ def mux(
                 choice,
                 advance if attempt == 0 else silent,
             )
+            aspect = info.video.pixel_aspect
+            if choice.muxer in ("webm", "matroska") and aspect != 1:
+                write_pixel_aspect(temporary, aspect)
             checked = _check(temporary, target, copied, choice, frame_s)
             peak = checked.true_peak_dbtp
             if peak is None or peak <= true_peak_dbtp:
@@ -285,7 +289,7 @@ def _check(
         )
     warnings = []
     sync_error_s = float(sound_start_s) - float(after[shown])
-    if abs(sync_error_s) > frame_s:
+    if abs(sync_error_s) > 1.01 * frame_s:  # AVI with B-frames is off by one frame
         warnings.append(f"the sound starts {sync_error_s:.3f} s after the picture")
     loudness = meter.result()
     return _Checked(

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from segue.media.matroska import ROOM
+
 __all__ = ["Copied", "copied_packets", "stream_like"]
 
 _LONGEST_REORDER = 64  # packets; H.264 and HEVC allow 16
@@ -65,6 +67,8 @@ def stream_like(film: Any, stream: Any) -> Any:
     if stream.codec_tag in _APPLE_TAGS and film.format.name in ("mp4", "mov"):
         video.codec_context.codec_tag = stream.codec_tag
     video.metadata.update({k: v for k, v in stream.metadata.items() if k not in ("DURATION",)})
+    if aspect and aspect != 1 and film.format.name in ("webm", "matroska"):
+        video.metadata["title"] = ROOM
     return video
 
 
