@@ -23,7 +23,6 @@ __all__ = [
     "TERMS",
     "Outcome",
     "fading",
-    "returns",
     "score",
     "theme_of",
     "unit_embeddings",
@@ -133,64 +132,6 @@ def score(tables: Tables, actions: Sequence[int] | Indices) -> Outcome:
         switches=switches,
         complete=complete,
     )
-
-
-def returns(tables: Tables, actions: Indices) -> Floats:
-    """Return what many action sequences earn, minus infinity for one that is not legal.
-
-    The same reward as `score`, for whole arrays of plans.
-
-    Args:
-        tables: the video against the library.
-        actions: [N, T] action sequences.
-    """
-    n_plans, n_segments = actions.shape
-    weights, n_tracks, fits = tables.weights, tables.n_tracks, weighted_alignment(tables)
-    total = np.zeros(n_plans)
-    switches = np.zeros(n_plans, dtype=np.int64)
-    tracks = np.zeros((n_plans, n_segments), dtype=np.int64)
-    offset = np.full(n_plans, np.inf)  # as if a track had ended: no continue at first
-    for t in range(n_segments):
-        length = float(tables.lengths_s[t])
-        starts = actions[:, t] < n_tracks
-        previous = tracks[:, t - 1]  # not read at t = 0
-        track = np.where(starts, actions[:, t], previous)
-        total[~starts & (offset >= tables.durations_s[track])] = -np.inf
-        offset[starts] = 0.0
-        total += fits[t, track] * fading(tables.fade_per_s, np.where(offset < np.inf, offset, 0.0))
-        if weights.silence:
-            unfilled = np.clip(offset + length - tables.durations_s[track], 0.0, length)
-            total -= weights.silence * unfilled / length
-        if t:
-            total += weights.smoothness * tables.gate[t] * tables.transition[track, previous]
-            again = ((actions[:, :t] == track[:, None]).sum(axis=1)) + (track == previous)
-            total += np.where(starts, REPEAT * again, 0.0)
-            switches += starts
-        tracks[:, t] = track
-        offset += length
-    total += tables.switch_cost(switches)
-    return total + _themes(tables, tracks) if weights.theme and n_plans else total
-
-
-def _themes(tables: Tables, tracks: Indices) -> Floats:
-    """Return the theme of many plans, [N] from their tracks [N, T]."""
-    used = np.unique(tracks)
-    place, n = np.searchsorted(used, tracks), tracks.shape[1]
-    units, vectors = unit_embeddings(tables)[used], tables.embeddings[used]
-    # In a base of the library's own span, so that no more than T numbers a track are added up.
-    if vectors.shape[1] > len(used):
-        base = np.linalg.qr(vectors.T)[0]
-        units, vectors = units @ base, vectors @ base
-    themes = np.empty(len(tracks))
-    block = max(1, 2_000_000 // (n * vectors.shape[1]))  # plans at once: a few tens of megabytes
-    for first in range(0, len(tracks), block):
-        rows = place[first : first + block]
-        mean = vectors[rows].mean(axis=1)
-        norm = np.linalg.norm(mean, axis=1)
-        worth = norm / (norm + 1e-6) > _ZERO_NORM
-        inner = np.einsum("nd,nd->n", units[rows].mean(axis=1), mean)
-        themes[first : first + block] = np.where(worth, inner / np.where(worth, norm, 1.0), 0.0)
-    return tables.weights.theme * themes
 
 
 def weighted_alignment(tables: Tables) -> Floats:

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from segue.tasks.soundtrack.scoring import returns
+from segue.tasks.soundtrack.agents.returns import returns
 from segue.tasks.soundtrack.tables import Tables, Weights
 
 

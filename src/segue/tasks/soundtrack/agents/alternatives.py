@@ -1,19 +1,20 @@
 """What else could play: for every segment the best other tracks, with the reward of the change.
 
 The run that holds the segment is given to another track: all of it, from the segment on, this
-segment alone, or the beginning with the following track coming in early. Every change is scored
-exactly, as a complete plan, and the best of them counts; the other runs stay as they are.
+segment alone, or the beginning with the following track coming in early. Where the other track is
+the neighbour's, it may go on instead of starting again. Every change is scored exactly, as a
+complete plan, and the best of them counts; the other runs stay as they are.
 """
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
 from segue.tasks.soundtrack.agents.plan import Plan
-from segue.tasks.soundtrack.scoring import Indices, returns
+from segue.tasks.soundtrack.agents.returns import Changes
+from segue.tasks.soundtrack.scoring import Indices
 from segue.tasks.soundtrack.tables import Tables
 
 __all__ = ["Alternative", "alternatives"]
@@ -33,19 +34,23 @@ def alternatives(tables: Tables, plan: Plan, n: int = 3) -> list[list[Alternativ
 
     A segment has fewer than `n` when fewer other tracks are allowed there.
     """
-    n_segments, n_tracks = tables.n_segments, tables.n_tracks
-    starts = [*np.flatnonzero(plan.actions < n_tracks).tolist(), n_segments]
+    starts = [*np.flatnonzero(plan.actions < tables.n_tracks).tolist(), tables.n_segments]
+    exact = Changes(tables, plan.actions)
     found: list[list[Alternative]] = []
-    for first, end in itertools.pairwise(starts):
-        for segment in range(first, end):
+    for run in range(len(starts) - 1):
+        # The run and its neighbours are played again, everything else stays.
+        since, until = starts[max(run - 1, 0)], starts[min(run + 2, len(starts) - 1)]
+        for segment in range(starts[run], starts[run + 1]):
             others = np.flatnonzero(np.isfinite(tables.alignment[segment]))
             others = others[others != plan.tracks[segment]]
-            changes = _changes(tables, plan, others, first, segment, end)
-            rows = np.concatenate(changes)
-            rewards = returns(tables, rows)
-            merged = _merged(tables, rows)
-            other = np.flatnonzero((merged != rows).any(axis=1))
-            rewards[other] = np.maximum(rewards[other], returns(tables, merged[other]))
+            changes = _changes(tables, plan, others, starts[run], segment, starts[run + 1])
+            rows = np.concatenate([change[:, since:until] for change in changes])
+            rewards = exact.returns(rows, since)
+            merged = _merged(rows, tables.n_tracks)
+            differ = np.flatnonzero((merged != rows).any(axis=1))
+            if differ.size:
+                goes_on = exact.returns(merged[differ], since)
+                rewards[differ] = np.maximum(rewards[differ], goes_on)
             best = rewards.reshape(len(changes), len(others)).max(axis=0)
             order = np.argsort(-best, kind="stable")[:n]
             found.append([Alternative(track=int(others[i]), reward=float(best[i])) for i in order])
@@ -71,7 +76,7 @@ def _changes(
         changes.append(given(segment, end))
     if segment > first:
         changes.append(given(first, end))
-    if end < tables.n_segments and (segment > first or segment + 1 < end):
+    if end < tables.n_segments and segment + 1 < end:
         early = given(first, segment + 1)
         early[:, segment + 1 : end + 1] = tables.n_tracks
         early[:, segment + 1] = plan.tracks[end]
@@ -79,12 +84,11 @@ def _changes(
     return changes
 
 
-def _merged(tables: Tables, rows: Indices) -> Indices:
+def _merged(rows: Indices, n_tracks: int) -> Indices:
     """Return the plans with every immediate restart turned into a continue."""
-    last = rows[:, 0].copy()
-    merged = rows.copy()
+    merged, last = rows.copy(), rows[:, 0].copy()
     for t in range(1, rows.shape[1]):
-        starts = rows[:, t] < tables.n_tracks
-        merged[starts & (rows[:, t] == last), t] = tables.n_tracks
+        starts = rows[:, t] < n_tracks
+        merged[starts & (rows[:, t] == last), t] = n_tracks
         last = np.where(starts, rows[:, t], last)
     return merged

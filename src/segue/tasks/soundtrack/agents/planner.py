@@ -50,13 +50,15 @@ _THEME_ITERATIONS = 12
 _REHEARSAL_RUNS = 300
 """Runs in play when a good plan is looked for without proof."""
 _NARROW = 48
+_USUAL_SEGMENTS = 60
 
 
 class Planner:
     """Run decomposition with prices, pruning and exact search; see the module.
 
     Args:
-        width: labels that the last search keeps per segment; more is slower and proves more.
+        width: labels that the last search keeps per segment (of a film of up to 60; fewer of a
+            longer one); more is slower and proves more.
     """
 
     def __init__(self, width: str = "400") -> None:
@@ -181,6 +183,8 @@ def _prove(tables: Tables, best: _Best, width: int) -> float:
     """Improve `best` and return an upper bound."""
     weight = tables.weights.theme
     most_theme = abs(weight)
+    # A long film has more segments to search: fewer labels for each keep the time linear.
+    share = min(1.0, _USUAL_SEGMENTS / tables.n_segments)
 
     # Prices without theme, on all runs.
     state = _State(tables)
@@ -197,7 +201,7 @@ def _prove(tables: Tables, best: _Best, width: int) -> float:
         rehearsal = state.pruned(bounds, least)
         if weight > 0:
             rehearsal.set(rehearsal.prices, _theme(rehearsal, best))
-        rehearsal.search(best, _NARROW)
+        rehearsal.search(best, max(1, int(_NARROW * share)))
 
     # Without loss from here on: only runs that a better plan may contain, with the theme.
     state = state.pruned(bounds, best.return_ - most_theme - _LEAST)
@@ -206,7 +210,7 @@ def _prove(tables: Tables, best: _Best, width: int) -> float:
     elif weight < 0:
         state.plain = state.plain.raised(most_theme)
         state.set(state.prices, None)
-    for labels in (_NARROW, width):
+    for labels in (max(1, int(_NARROW * share)), max(1, int(width * share))):
         state.tighten(best, _THEME_ITERATIONS)
         upper = min(upper, max(state.solution.bound, best.return_))
         if upper <= best.return_ + _LEAST:

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from segue.tasks.soundtrack.agents.relaxation import Prices, Relaxation, Solution
+from segue.tasks.soundtrack.agents.returns import returns
 from segue.tasks.soundtrack.agents.theme import ThemeBound
-from segue.tasks.soundtrack.scoring import REPEAT, Indices, returns
+from segue.tasks.soundtrack.scoring import REPEAT, Indices
 from segue.tasks.soundtrack.tables import Floats, Tables
 
 __all__ = ["Found", "Search"]
