@@ -68,7 +68,7 @@ def watch(path: Path, advance: Advance = silent) -> Film:
     intervals = np.array(speech, np.float64).reshape(-1, 2)
     np.savez(buffer, allow_pickle=False, speech=intervals, **picture.to_arrays())
     atomic_write(entry, buffer.getvalue())
-    return Film(path=path, picture=picture, speech=tuple(map(tuple, intervals.tolist())))
+    return Film(path=path, picture=picture, speech=tuple((a, b) for a, b in speech))
 
 
 def divide(film: Film, settings: SegmentSettings) -> list[Span]:
@@ -93,7 +93,7 @@ def scenes(film: Film, spans_s: Sequence[tuple[float, float]]) -> list[Scene]:
         stills = tuple(
             still
             for (a, b), still in zip(picture.shots, picture.thumbnails, strict=True)
-            if still and float(min(b, end_s)) > float(max(a, start_s))
+            if still and float(a) < end_s and float(b) > start_s
         )
         found.append(
             Scene(

@@ -4,7 +4,7 @@
     FOLDER/music_embs/<track stem>/full.pt           one vector per track
 
 A `.pt` file is a bare tensor or a dict with the key `imagebind` (any other dict with one tensor is
-taken, too) and is never unpickled; a `.npy` file with the same name is read as well. All vectors
+taken, too) and is never unpickled; a `.npy` file with the same name goes before it. All vectors
 must have one length; they are scaled to length 1 (ImageBind's sound vectors come 20 times longer).
 The segments must be those for which the files were made.
 """
@@ -125,7 +125,7 @@ def read_vector(path: Path) -> NDArray[np.float32]:
 
 
 def _existing(stem: Path) -> Path | None:
-    for suffix in (".pt", ".npy"):
+    for suffix in (".npy", ".pt"):
         file = stem.with_name(stem.name + suffix)
         if file.is_file():
             return file

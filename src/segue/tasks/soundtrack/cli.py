@@ -83,3 +83,57 @@ def evaluate(
             advance=advance,
         )
     table.print(as_json=as_json)
+
+
+@group.command(
+    no_args_is_help=True,
+    # The original's page wrote --process_video; both spellings work, one is shown.
+    context_settings={"token_normalize_func": lambda name: name.replace("_", "-")},
+)
+@click.argument("folders", metavar="DIR...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--process-video", "video", is_flag=True, help="Divide and embed films.")
+@click.option("--process-music", "music", is_flag=True, help="Measure and embed tracks.")
+@click.option("--label-music", "labels", is_flag=True, help="Mark where the music changes.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; say what would be done.")
+@click.option("--force", is_flag=True, help="Do again what is done already.")
+@config_options
+def prepare(
+    folders: tuple[Path, ...],
+    video: bool,
+    music: bool,
+    labels: bool,
+    dry_run: bool,
+    force: bool,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+) -> None:
+    """Make dataset folders ready: captions matched to files, features, vectors, labels.
+
+    A folder holds films in videos/ (or video_library/) and tracks in music/ (or music_library/),
+    and captions if there are any. Without --process-video, --process-music and --label-music
+    everything is done that there is data for. What is done already is kept.
+
+    \b
+    segue soundtrack prepare vlogs --dry-run
+
+    Settings are merged in this order, later wins: defaults, --config, --set, other options.
+    """  # noqa: D301  click reads the backspace as "keep these lines"
+    from segue.core.options import print_json
+    from segue.core.progress import progress_bars
+    from segue.tasks.soundtrack.prepare import STEPS, PrepareConfig
+    from segue.tasks.soundtrack.prepare import prepare as run
+
+    config = PrepareConfig.load(config_file, assignments)
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+    chosen = [step for step, on in zip(STEPS, (video, music, labels), strict=True) if on]
+    with progress_bars() as bars:
+        reports = run(folders, config, steps=chosen, dry_run=dry_run, force=force, bars=bars)
+    if as_json:
+        print_json({"folders": [report.to_dict() for report in reports]})
+    else:
+        for report in reports:
+            sys.stdout.write(f"{report}\n")

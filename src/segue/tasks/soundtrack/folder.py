@@ -6,13 +6,14 @@
     music_embs/<track stem>/full.pt | .npy          audio vector
     video_text_embs/<video stem>/segment_<i>.npy    caption vector, optional
     music_text_embs/<track stem>/full.npy           description vector, optional
-    video_library/, music_library/                  the media, not opened here
+    video_library/, music_library/                  the media, not opened here (see `layout`)
 
-A caption vector may also stand in the JSON, key `text_emb`. A `.pt` file is read without
-unpickling.
+A caption vector may also stand in the JSON, key `text_emb`. A `.npy` file, which `prepare` writes,
+goes before a `.pt` file, which is read without unpickling.
 
 What is missing: profile `reference` completes it with zeros, as the original does; profile
-`default` leaves the track or the video out. Either is one line of `Dataset.warnings` that names it.
+`default` leaves the track or the video out, and of two entries with one name the second. Either is
+one line of `Dataset.warnings` that names it.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,7 @@ from segue.tasks.soundtrack.formats import (
     text,
     texts,
 )
+from segue.tasks.soundtrack.layout import media_folder
 
 __all__ = ["load_dataset"]
 
@@ -61,30 +63,41 @@ def load_dataset(folder: Path | str, profile: Profile = "default") -> Dataset:
     if not folder.is_dir():
         raise DataError("no such folder", where=folder)
     music, film = folder / "music_captions.json", folder / "video_captions.json"
-    track_rows, video_rows = read_list(music), read_list(film)
     reader = _Reader(folder=folder, repair=profile == "reference")
+    track_rows = reader.without_duplicates("track", read_list(music))
+    video_rows = reader.without_duplicates("video", read_list(film))
 
     # 1. Every vector that exists, so that the size of the missing ones is known.
-    audio = [reader.track_vector(row) for row in track_rows]
-    pictures = [reader.segment_vectors(row, f"{film}: [{i}]") for i, row in enumerate(video_rows)]
+    audio = [reader.track_vector(row) for _, row in track_rows]
+    pictures = [reader.segment_vectors(row, f"{film}: [{i}]") for i, row in video_rows]
     found = [v for v in [*audio, *(v for row in pictures for v in row)] if v is not None]
     dimension = len(found[0]) if found else ORIGINAL_DIMENSION
 
     # 2. Tracks and videos, complete ones only.
     tracks = [
         track
-        for i, (row, vector) in enumerate(zip(track_rows, audio, strict=True))
+        for (i, row), vector in zip(track_rows, audio, strict=True)
         if (track := reader.track(row, vector, dimension, f"{music}: [{i}]")) is not None
     ]
     videos = [
         video
-        for i, (row, vectors) in enumerate(zip(video_rows, pictures, strict=True))
+        for (i, row), vectors in zip(video_rows, pictures, strict=True)
         if (video := reader.video(row, vectors, dimension, f"{film}: [{i}]")) is not None
     ]
     for kind, kept, path in (("track", tracks, music), ("video", videos, film)):
         if not kept:
             first = reader.notes[0] if reader.notes else "the list is empty"
             raise DataError(f"no complete {kind} is left: {first}", where=path)
+    zeros = [f"track '{t.name}'" for t in tracks if not t.embedding.any()]
+    zeros += [
+        f"segment {index} of video '{video.name}'"
+        for video in videos
+        for index, segment in enumerate(video.segments)
+        if not segment.embedding.any()
+    ]
+    if zeros and not reader.repair:
+        shown = ", ".join(zeros[:4]) + (f" and {len(zeros) - 4} more" * (len(zeros) > 4))
+        reader.notes.append(f"vectors of zeros, which fit everything alike: {shown}")
     has_text = all(track.text_embedding is not None for track in tracks) and all(
         segment.text_embedding is not None for video in videos for segment in video.segments
     )
@@ -106,6 +119,24 @@ class _Reader:
     repair: bool
     """Complete with zeros (reference) rather than leave out."""
     notes: list[str] = field(default_factory=list)
+
+    def without_duplicates(
+        self, kind: str, rows: list[dict[str, Any]]
+    ) -> list[tuple[int, dict[str, Any]]]:
+        """Return (place in the file, entry), each name once (profile `reference`: all)."""
+        kept: dict[str, tuple[int, dict[str, Any]]] = {}
+        for index, row in enumerate(rows):
+            # Vectors are found by the stem, so that names which differ only in their ending
+            # would share them.
+            stem = Path(row["filename"]).stem
+            if stem in kept and not self.repair:
+                other = kept[stem][1]["filename"]
+                self.notes.append(
+                    f"{kind} '{row['filename']}' left out: entry {index} has the name of "
+                    f"entry {kept[stem][0]}, '{other}'"
+                )
+            kept.setdefault(stem if not self.repair else f"{index}", (index, row))
+        return list(kept.values())
 
     def track_vector(self, row: Mapping[str, Any]) -> Floats | None:
         return _vector(self.folder / "music_embs" / Path(row["filename"]).stem / "full")
@@ -146,7 +177,7 @@ class _Reader:
             description=text(row, "rich_caption", where),
             has_vocals=_flag(row, "has_vocals", where),
             instruments=texts(row, "instrumentation", where),
-            path=str(self.folder / "music_library" / name),
+            path=self._path("music", name),
         )
 
     def video(
@@ -177,8 +208,11 @@ class _Reader:
                     has_speech=_flag(entry, "has_speech", here),
                 )
             )
-        path = str(self.folder / "video_library" / name)
-        return Video(name=name, segments=tuple(segments), path=path)
+        return Video(name=name, segments=tuple(segments), path=self._path("video", name))
+
+    def _path(self, kind: Literal["video", "music"], name: str) -> str:
+        folder = media_folder(self.folder, kind) or self.folder / f"{kind}_library"
+        return str(folder / name)
 
     def _completes(self, kind: str, name: str, missing: list[str]) -> bool:
         shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" * (len(missing) > 4))
@@ -223,10 +257,10 @@ def _flag(entry: Mapping[str, Any], key: str, where: str) -> bool | None:
 
 
 def _vector(base: Path) -> Floats | None:
-    """Return the vector in `<base>.pt` or `<base>.npy`, or None when there is neither."""
+    """Return the vector in `<base>.npy` or `<base>.pt`, or None when there is neither."""
     from segue.media.embed.precomputed import read_vector
 
-    for suffix in (".pt", ".npy"):
+    for suffix in (".npy", ".pt"):
         path = base.with_name(base.name + suffix)
         if path.is_file():
             return read_vector(path).astype(np.float64)
