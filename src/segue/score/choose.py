@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from segue.core.errors import UnknownName, UsageError
 from segue.core.names import unknown
 from segue.core.seeding import generator
+from segue.media.segments import Span
 from segue.score.config import ChooseSettings
-from segue.score.segments import Span
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.agents.alternatives import alternatives
 from segue.tasks.soundtrack.agents.plan import Plan, with_locks

@@ -6,8 +6,8 @@ from pydantic import Field, field_validator
 
 from segue.core.config import Config
 from segue.media.mix import MixSettings
+from segue.media.segments import SegmentSettings
 from segue.score.layout import LayoutSettings
-from segue.score.segments import SegmentSettings
 
 __all__ = ["ChooseSettings", "ScoreConfig"]
 

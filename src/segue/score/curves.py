@@ -12,12 +12,13 @@ import soundfile
 from numpy.typing import NDArray
 
 from segue.core.errors import printable
+from segue.media.films import Film
 from segue.score.layout import Part
 from segue.score.library import Music
 from segue.score.report.data import ReportData
 from segue.score.result import positions
 from segue.score.steps import Done
-from segue.score.understand import Film, FilmSegment
+from segue.score.understand import FilmSegment
 
 __all__ = ["build_report_data", "peaks"]
 

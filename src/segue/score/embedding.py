@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import DataError
-from segue.media.embed import Embedder, Scene
+from segue.media.embed import Embedder
 from segue.score.library import Music
-from segue.score.understand import Film, FilmSegment
+from segue.score.understand import FilmSegment
 
 __all__ = ["embed"]
 
@@ -21,7 +21,6 @@ Floats = NDArray[np.float64]
 def embed(
     embedder: Embedder,
     video: Path,
-    film: Film,
     segments: Sequence[FilmSegment],
     music: Music,
 ) -> tuple[Floats, Floats]:
@@ -30,16 +29,7 @@ def embed(
     Raises:
         DataError: its vectors are of different lengths, or not numbers.
     """
-    scenes = [
-        Scene(
-            index=t,
-            start_s=float(segment.span.start_s),
-            end_s=float(segment.span.end_s),
-            axes=segment.wanted,
-            stills=_stills(film, segment),
-        )
-        for t, segment in enumerate(segments)
-    ]
+    scenes = [segment.scene for segment in segments]
     wanted = np.asarray(embedder.embed_scenes(video, scenes), np.float64)
     heard = np.asarray(embedder.embed_tracks(music.tracks), np.float64)
     for kind, vectors, count in (("segments", wanted, len(scenes)),
@@ -53,12 +43,3 @@ def embed(
             advice="Both must come from the same model",
         )
     return wanted, heard
-
-
-def _stills(film: Film, segment: FilmSegment) -> tuple[bytes, ...]:
-    span = segment.span
-    return tuple(
-        picture
-        for (start, end), picture in zip(film.picture.shots, film.picture.thumbnails, strict=True)
-        if picture and min(end, span.end_s) > max(start, span.start_s)
-    )

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segue.core.config import Config
-from segue.score.segments import Span
+from segue.media.segments import Span
 
 __all__ = ["LayoutSettings", "Part", "Playable", "lay_out"]
 

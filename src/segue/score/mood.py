@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from segue.media.embed.wanted import wanted_mood
-
-__all__ = ["AXES", "describe", "wanted_mood"]
+__all__ = ["AXES", "describe"]
 
 AXES = ("arousal", "valence", "tension", "pace", "brightness")
 

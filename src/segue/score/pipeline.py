@@ -29,6 +29,8 @@ from segue.core.progress import AddBar, progress_bars
 from segue.core.versions import versions
 from segue.media.embed import Embedder
 from segue.media.embed import make as make_embedder
+from segue.media.films import VERSION as WATCH_VERSION
+from segue.media.films import Film, watch
 from segue.media.mix import MixClip, render_mix
 from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
@@ -43,7 +45,7 @@ from segue.score.output import OutputFolder
 from segue.score.report import write_report
 from segue.score.result import build_result, build_timeline
 from segue.score.steps import Done, Steps
-from segue.score.understand import Film, FilmSegment, divide, watch
+from segue.score.understand import FilmSegment, divide
 from segue.tasks.soundtrack.agents import make_agent
 
 __all__ = ["score"]
@@ -139,7 +141,7 @@ class _Job:
         started = time.perf_counter()
         film, music, content = self.understand_and_listen()
         segments = divide(film, self.config.segments)
-        choice = self.choose(film, segments, music)
+        choice = self.choose(segments, music, content)
         parts = lay_out(
             [s.span for s in segments],
             choice.value["tracks"],
@@ -170,7 +172,7 @@ class _Job:
             muxed=muxed.value,
             lost=exports.value,
             timings_s={k: round(v, 3) for k, v in self.timings_s.items()},
-            warnings=[*film.warnings, *music.warnings, *self.warnings],
+            warnings=[*film.picture.warnings, *music.warnings, *self.warnings],
             config=self.config,
         )
         work = self.folder.run / "result.json"
@@ -200,12 +202,12 @@ class _Job:
     def understand_and_listen(self) -> tuple[Film, Music, str]:
         """Watch the film and hear the library side by side; both take a core."""
         content = sha256_file(self.video)
-        watching = self.add("Watching the film", 2 * float(self.info.duration_s))
+        watching = self.add("Watching the film", float(self.info.duration_s))
         listening = self.add("Listening to the library", None)
         found: list[Film] = []
         film = _Background(
-            lambda: found.append(self.timed("understand", lambda: watch(
-                self.video, self.info, content, watching))))  # fmt: skip
+            lambda: found.append(self.timed("understand", lambda: watch(self.video, watching)))
+        )
         music = self.timed(
             "listen",
             lambda: listen(
@@ -218,14 +220,14 @@ class _Job:
         film.join()
         return found[0], music, content
 
-    def choose(self, film: Film, segments: list[FilmSegment], music: Music) -> Done:
+    def choose(self, segments: list[FilmSegment], music: Music, content: str) -> Done:
         """Plan which track plays under which segment."""
         config = self.config
         locks = parse_locks(self.locks, music.names, len(segments))
         choosing = self.add("Choosing the music", None)
         inputs = [
             VERSION,
-            film.key,
+            [WATCH_VERSION, content],
             config.segments.model_dump(mode="json"),
             config.layout.min_track_s,
             music.key,
@@ -237,7 +239,7 @@ class _Job:
         ]
 
         def build(to: Path) -> Any:
-            wanted, heard = embed(self.embedder, self.video, film, segments, music)
+            wanted, heard = embed(self.embedder, self.video, segments, music)
             tables = build_product_tables(
                 music.embedded(heard), [s.span for s in segments], wanted, config.choose
             )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.core.errors import printable
+from segue.media.films import Film
 from segue.media.source import MediaInfo
 from segue.score.config import ScoreConfig
 from segue.score.layout import Part
@@ -16,7 +17,7 @@ from segue.score.library import Music
 from segue.score.mood import AXES
 from segue.score.steps import Done
 from segue.score.timeline import Cue, Marker, Source, Timeline
-from segue.score.understand import Film, FilmSegment
+from segue.score.understand import FilmSegment
 
 __all__ = ["build_result", "build_timeline", "positions"]
 
@@ -188,7 +189,9 @@ def _segment(
         "continued": choice["continued"][t],
         "locked": t in choice["locked"],
         "mood": {name: round(float(v), 3) for name, v in zip(AXES, segment.mood, strict=True)},
-        "wanted": {name: round(float(v), 3) for name, v in zip(AXES, segment.wanted, strict=True)},
+        "wanted": {
+            name: round(float(v), 3) for name, v in zip(AXES, segment.scene.axes, strict=True)
+        },
         "description": segment.description,
         "speech_share": round(segment.speech_share, 3),
         "track_mood": {

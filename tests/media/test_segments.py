@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from segue.core.errors import ConfigError
-from segue.score.segments import SegmentSettings, group_shots
+from segue.media.segments import SegmentSettings, group_shots
 
 
 def curves(duration_s: float, moods: list[float], rng: np.random.Generator) -> tuple:
