@@ -19,9 +19,8 @@ Letters: `T` segments, `K` tracks, `D`, `E` dimensions of embeddings and caption
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -208,7 +207,15 @@ def draw_library(
         spread = NEUTRAL + config.spread * (plain.alignment - NEUTRAL)
         if config.text_dimension == 0:
             spread = plain.alignment  # nothing is known about the spread of one half
-        tables.append(replace(plain, alignment=spread, **_target(config, dataset, video)))
+        values, probabilities = _target(config, dataset, video, plain)
+        tables.append(
+            replace(
+                plain,
+                alignment=spread,
+                target_values=values,
+                target_probabilities=probabilities,
+            )
+        )
     return Library(dataset=dataset, prior=prior, tables=tuple(tables))
 
 
@@ -330,19 +337,16 @@ class _World:
 
 
 def _target(
-    config: GeneratorConfig, dataset: Dataset, video: int
-) -> dict[str, NDArray[np.float64]]:
-    """Return the distribution of the wanted switches where it follows the picture."""
+    config: GeneratorConfig, dataset: Dataset, video: int, plain: Tables
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return the distribution of the wanted number of switches."""
     if config.target_mean is not None:
-        return {}
+        return plain.target_values, plain.target_probabilities
     turns = (1.0 - neighbour_cosines(dataset.videos[video].embeddings)[1:]) / 2.0
     probabilities = np.ones(1)
     for turn in turns.clip(0.0, 1.0):  # a sum of independent coin flips
         probabilities = np.convolve(probabilities, [1.0 - turn, turn])
-    return {
-        "target_values": np.arange(len(probabilities)),
-        "target_probabilities": probabilities / probabilities.sum(),
-    }
+    return np.arange(len(probabilities)), probabilities / probabilities.sum()
 
 
 def _isometry(rng: np.random.Generator, rows: int, columns: int) -> Floats:
