@@ -3,13 +3,14 @@
     OMP_NUM_THREADS=1 python benchmarks/planner.py [--seeds 10] [--tracks 300] [--segments 30]
 
 Two generators of reward tables (`soundtrack_tables`), modes test and train (alignment fades while
-a track goes on). Times are wall time of one call in a warm process; the first call is not counted.
+a track goes on). Times are of one call in a warm process; the first call is not counted.
 "share" is (R - random) / (bound - random) of the means over the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import time
 
 import numpy as np
 from soundtrack_tables import hard, natural
@@ -33,13 +34,16 @@ def main() -> None:
         for mode, fade in (("test", 0.0), ("train", 0.01)):
             rewards: dict[str, list[float]] = {name: [] for name in AGENTS}
             seconds: dict[str, list[float]] = {name: [] for name in AGENTS}
+            cpu: dict[str, list[float]] = {name: [] for name in AGENTS}
             bounds, gaps = [], []
             for seed in range(options.seeds):
                 tables = generator(
                     np.random.default_rng(seed), options.segments, options.tracks, fade
                 )
                 for name in AGENTS:
+                    begun = time.process_time()
                     plan = make_agent(name).plan(tables, np.random.default_rng(seed))
+                    cpu[name].append(time.process_time() - begun)
                     rewards[name].append(plan.return_)
                     seconds[name].append(plan.seconds)
                 assert plan.upper_bound is not None  # the planner is the last agent
@@ -55,8 +59,9 @@ def main() -> None:
                 share = (np.mean(rewards[name]) - floor) / (np.mean(bounds) - floor)
                 print(
                     f"  {name:10} return {np.mean(rewards[name]):7.3f}  share {share:6.4f}  "
-                    f"median {np.median(seconds[name]) * 1e3:7.1f} ms  "
-                    f"largest {max(seconds[name]) * 1e3:7.1f} ms"
+                    f"ms median {np.median(seconds[name]) * 1e3:6.1f} (CPU "
+                    f"{np.median(cpu[name]) * 1e3:6.1f})  largest {max(seconds[name]) * 1e3:6.1f} "
+                    f"(CPU {max(cpu[name]) * 1e3:6.1f})"
                 )
 
 

@@ -249,7 +249,8 @@ class EvaluationTable:
             for row in body:
                 table.add_row(*map(escape, row))
             if not console.is_terminal:  # a pipe has no width: never fold a number
-                console = Console(width=max(80, console.measure(table).maximum))
+                needed = Console(width=10_000).measure(table).maximum
+                console = Console(width=max(80, needed))
             console.print(table)
 
     def _cells(self) -> list[list[str]]:

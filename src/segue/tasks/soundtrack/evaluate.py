@@ -129,6 +129,10 @@ def compare(
     scores = {
         agent: _metrics(rows, scored, bounds, float(floors.mean())) for agent, rows in plans.items()
     }
+    for term in TERMS:  # one that nobody earned or paid would be a column of zeros
+        if not any(metrics[term].any() for metrics in scores.values()):
+            for metrics in scores.values():
+                del metrics[term]
     scores[BOUND] = {"return": bounds, "regret": np.zeros_like(bounds)}
     roles: dict[str, Role] = {agent: ROLES.get(agent, "baseline") for agent in makers}
     roles[BOUND] = "bound"
@@ -206,9 +210,7 @@ def _metrics(
     metrics["target gap"] = np.abs(switches - target)
     metrics["ms per video"] = each(lambda plan: 1000 * plan.seconds)
     for name in TERMS:
-        values = each(lambda plan, name=name: plan.terms[name])
-        if name != "illegal":  # no agent plans an illegal continue
-            metrics[name] = values
+        metrics[name] = each(lambda plan, name=name: plan.terms[name])
     return metrics
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.agents.planner import Planner
 from segue.tasks.soundtrack.scoring import score
 from segue.tasks.soundtrack.tables import Tables, Weights
@@ -58,3 +59,24 @@ def test_the_bound_holds_when_the_search_drops_almost_everything(tables: Tables)
     plan = Planner("1").plan(tables, RNG)
     assert plan.upper_bound is not None
     assert plan.return_ <= optimum + 1e-9 <= plan.upper_bound + 2e-9
+
+
+@pytest.mark.parametrize("fade_per_s", [0.0, 0.01])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_usual_film_is_planned_as_well_as_by_a_wide_beam_with_a_tight_bound(
+    seed: int, fade_per_s: float
+) -> None:
+    tables = small_tables(seed, 25, 60, fade_per_s=fade_per_s, spread=0.3, durations="mixed")
+    plan = make_agent("planner").plan(tables, RNG)
+    assert plan.return_ >= make_agent("beam/64").plan(tables, RNG).return_ - 1e-9
+    assert plan.upper_bound is not None
+    assert plan.upper_bound - plan.return_ <= 0.005 * plan.upper_bound
+
+
+def test_a_long_film_with_few_tracks_must_repeat_them_and_still_has_a_tight_bound() -> None:
+    tables = small_tables(0, 150, 8, spread=0.5, durations="mixed")
+    plan = make_agent("planner").plan(tables, RNG)
+    assert np.bincount(plan.actions[plan.actions < 8]).max() >= 3
+    assert plan.return_ > make_agent("beam/64").plan(tables, RNG).return_
+    assert plan.upper_bound is not None
+    assert plan.upper_bound - plan.return_ <= 0.01 * abs(plan.upper_bound)

@@ -16,8 +16,8 @@ from tests.tasks.soundtrack.agents.small_tables import best_by_trying_all, small
 
 
 def prices_at_random(relaxation: Relaxation, rng: np.random.Generator) -> Prices:
-    cut = rng.uniform(0, 1, len(relaxation.tracks)) * rng.integers(0, 2, len(relaxation.tracks))
-    return Prices(repeat=relaxation.dearest * cut, switch=float(rng.uniform(-0.4, 0.4)))
+    cut = rng.uniform(0, 3, len(relaxation.tracks)) * rng.integers(0, 2, len(relaxation.tracks))
+    return Prices(repeat=relaxation.pair_cost * cut, switch=float(rng.uniform(-0.4, 0.4)))
 
 
 @given(st.integers(0, 10**6), st.sampled_from(["short", "mixed", "long"]), st.booleans())
@@ -78,8 +78,8 @@ def test_no_plan_is_worth_less_than_it_earns_however_often_it_repeats(seed: int)
     for first, end in itertools.pairwise([*starts, 8]):
         only[first][end - first - 1, actions[first]] = False
     alone = theme.added_to(plain).without(only)
-    for repeat in (alone.dearest, 0.5 * alone.dearest, 0.0 * alone.dearest):
-        bound = alone.solve(Prices(repeat=repeat)).bound
+    for price in (0.0, 0.5, 1.0, 1.3, 2.0, 3.7):
+        bound = alone.solve(Prices(repeat=price * alone.pair_cost)).bound
         assert bound >= score(tables, actions).return_ - 1e-9
 
 

@@ -33,8 +33,8 @@ def searched(tables: Tables, width: int) -> Found:
     weight = tables.weights.theme
     theme = ThemeBound.of(weight, unit_embeddings(tables), plain, 4.0) if weight else None
     full = theme.added_to(plain) if theme else plain
-    prices = Prices(repeat=0.3 * full.dearest)
-    return Search(tables, plain, theme, prices, full.solve(prices)).run(-np.inf, width)
+    prices = Prices(repeat=0.3 * full.pair_cost)
+    return Search(tables, plain, theme, full, prices, full.solve(prices)).run(-np.inf, width)
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -105,12 +105,10 @@ class _State:
         self.solution = self.full.solve(self.prices)
 
     def set(self, prices: Prices, theme: ThemeBound | None) -> None:
-        """Use these prices (cut to what is valid) and this theme bound."""
+        """Use these prices (none below 0) and this theme bound."""
         self.theme = theme
         self.full = theme.added_to(self.plain) if theme else self.plain
-        self.prices = Prices(
-            repeat=np.clip(prices.repeat, 0.0, self.full.dearest), switch=prices.switch
-        )
+        self.prices = Prices(repeat=np.maximum(prices.repeat, 0.0), switch=prices.switch)
         self.solution = self.full.solve(self.prices)
 
     def tighten(self, best: _Best, iterations: int) -> None:
@@ -149,8 +147,9 @@ class _State:
 
     def _excess(self, starts: Floats) -> tuple[Floats, float]:
         """Return the direction in which the prices should go: per track, and for switches."""
-        over = np.where(starts > 1, starts - 1, 0.0)
-        over[(starts == 0) & (self.prices.repeat > 0)] = -1.0
+        over = starts - self.full.starts_paid(self.prices)
+        # No price falls below 0, and at 0 nothing is owed for an unused track.
+        over[(over < 0) & (self.prices.repeat <= 0)] = 0.0
         priced = self.full.end + self.prices.switch * np.arange(self.full.n_segments)
         likely = np.flatnonzero(priced >= priced.max() - _LEAST)
         switches = len(self.solution.runs) - 1
@@ -172,7 +171,7 @@ class _State:
 
     def search(self, best: _Best, width: int) -> float:
         """Search the runs in play; return a bound on the plans over them."""
-        search = Search(self.tables, self.plain, self.theme, self.prices, self.solution)
+        search = Search(self.tables, self.plain, self.theme, self.full, self.prices, self.solution)
         found = search.run(best.return_, width)
         if found.actions is not None:
             best.offer(found.actions)

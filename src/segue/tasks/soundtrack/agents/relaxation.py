@@ -3,17 +3,18 @@
 Charging a plan for the tracks it repeats and for its number of switches needs its whole history.
 Two prices remove the history (Lagrangian relaxation) and only ever make a plan look better:
 
-- every start of track k costs `repeat_price[k]`, and the price of one start is given back for
-  every track. True cost of n starts: n (n - 1) / 2, and 1 more for each immediate restart. Price
-  paid: price (n - 1), never more while the price is at most `dearest[k]` <= 1.
+- every start of track k costs `repeat_price[k]`. n starts truly cost 1 for each of their
+  n (n - 1) / 2 pairs, of which `pair_cost[k]` <= 1 counts here, and 1 more for each immediate
+  restart. Given back for every track: max_n [price n - pair_cost n (n - 1) / 2], so that no number
+  of starts costs more than it does in truth.
 - every switch costs `switch_price`; the end value f(c) of c switches becomes its best case
   max_c' [f(c') + switch_price c'].
 
 What remains is a longest path over runs, solved backwards:
     begin[s, k]  = max_n  value[s][n, k] + follow[s + n, k]
     follow[e, k] = max_k' smooth[k, k'] gate[e] + begin[e, k'] - repeat_price[k'] - switch_price
-An immediate restart (k' = k) costs 1 and `dearest[k]`, its price included. The value of the best
-path, plus what is given back, is never below the best true plan: an upper bound for any prices.
+An immediate restart (k' = k) costs 1, and at least `pair_cost[k]` with its price. The value of the
+best path and what is given back together bound every true plan from above, at any prices.
 
 Letters: `T` segments, `K` tracks still in play, `N_s` longest run from segment s.
 """
@@ -24,7 +25,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from segue.tasks.soundtrack.scoring import Indices
+from segue.tasks.soundtrack.scoring import REPEAT, Indices
 from segue.tasks.soundtrack.tables import Floats, Tables
 
 __all__ = ["Prices", "Relaxation", "Solution"]
@@ -81,8 +82,8 @@ class Relaxation:
     """[T] factor of smoothness at each segment."""
     end: Floats
     """[T] end value by number of switches."""
-    dearest: Floats
-    """[K] highest valid repeat price."""
+    pair_cost: Floats
+    """[K] what every pair of starts of a track costs, above 0 and at most 1."""
     tracks: Indices
     """[K] index in the library of each track in play."""
     constant: float = 0.0
@@ -99,7 +100,7 @@ class Relaxation:
             smooth=smooth,
             gate=tables.gate,
             end=tables.switch_cost(np.arange(tables.n_segments)),
-            dearest=np.ones(tables.n_tracks),
+            pair_cost=np.full(tables.n_tracks, -REPEAT),
             tracks=np.arange(tables.n_tracks),
             hand_overs=_hand_overs(values, smooth, tables.gate),
         )
@@ -116,7 +117,23 @@ class Relaxation:
     def given_back(self, prices: Prices) -> float:
         """Return what is added to the value of the best path to make it a bound."""
         best_end = (self.end + prices.switch * np.arange(self.n_segments)).max()
-        return self.constant + float(prices.repeat.sum() + best_end)
+        return self.constant + float(self.repaid(prices).sum() + best_end)
+
+    def starts_paid(self, prices: Prices) -> Floats:
+        """Return the number of starts of each track that the price gives most back for, [K]."""
+        return np.floor(np.maximum(prices.repeat, 0.0) / self.pair_cost) + 1.0
+
+    def repaid(self, prices: Prices, starts: Indices | int = 0) -> Floats:
+        """Return what is given back for each track, [..., K].
+
+        Args:
+            prices: the prices.
+            starts: [..., K] starts whose true cost is paid already; only later ones are priced.
+        """
+        price = prices.repeat - self.pair_cost * starts
+        best = np.floor(np.maximum(price, 0.0) / self.pair_cost) + 1.0
+        given = price * best - self.pair_cost * best * (best - 1) / 2
+        return np.asarray(np.maximum(given, 0.0))
 
     def solve(self, prices: Prices) -> Solution:
         """Return the best path at these prices."""
@@ -171,7 +188,8 @@ class Relaxation:
         step = link.smooth * link.gate
         step += (begin - prices.repeat - prices.switch)[link.new]
         again = link.previous[link.again[0]]
-        step[link.again] -= 1.0 + self.dearest[again] - prices.repeat[again]
+        rest = np.maximum(self.pair_cost[again] - prices.repeat[again], 0.0)
+        step[link.again] += REPEAT - rest
         return step
 
     def without(self, drop: list[np.ndarray[tuple[int, int], np.dtype[np.bool_]]]) -> Relaxation:
@@ -190,7 +208,7 @@ class Relaxation:
             self,
             values=values,
             smooth=smooth,
-            dearest=self.dearest[keep],
+            pair_cost=self.pair_cost[keep],
             tracks=self.tracks[keep],
             hand_overs=_hand_overs(values, smooth, self.gate),
         )

@@ -92,9 +92,10 @@ class Search:
     Args:
         tables: for the exact reward of complete plans.
         plain: the runs in play, without theme.
-        theme: the theme bound that `solution` was computed with, None without theme term.
+        theme: the theme bound, None without theme term.
+        relaxed: `plain` with the theme bound added.
         prices: the prices of `solution`.
-        solution: of the relaxation of `plain` with the theme added.
+        solution: of `relaxed`.
     """
 
     def __init__(
@@ -102,10 +103,11 @@ class Search:
         tables: Tables,
         plain: Relaxation,
         theme: ThemeBound | None,
+        relaxed: Relaxation,
         prices: Prices,
         solution: Solution,
     ) -> None:
-        self._tables, self._plain, self._theme = tables, plain, theme
+        self._tables, self._plain, self._theme, self._relaxed = tables, plain, theme, relaxed
         self._prices, self._solution = prices, solution
         n_tracks = len(plain.tracks)
         self._products = theme.products if theme else np.zeros((n_tracks, n_tracks))
@@ -159,10 +161,10 @@ class Search:
             np.fill_diagonal(smooth, smooth.diagonal() + REPEAT)
             earned += smooth[labels.last[:, None], track] + REPEAT * starts.astype(np.float64)
             switches = switches + 1
-        # 2. Bound on its completion: prices of unused tracks are given back, the others' were
-        #    true costs of at least as much.
-        unused = (labels.starts == 0) @ self._prices.repeat
-        back = unused[:, None] - np.where(starts == 0, self._prices.repeat[track], 0.0)
+        # 2. Bound on its completion: later starts are priced, and part of that is given back.
+        repaid = self._relaxed.repaid(self._prices, labels.starts)  # [N, K]
+        once_more = self._relaxed.repaid(self._prices, labels.starts + 1)
+        back = repaid.sum(axis=1)[:, None] + (once_more - repaid)[:, track]
         ends = s + length
         bound = earned + self._solution.follow[ends, track] + back
         bound += self._outlook[ends[None, :], switches[:, None]] + plain.constant

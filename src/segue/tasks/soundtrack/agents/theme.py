@@ -9,8 +9,8 @@ pairs i != j. Then
          <= sum_k [ n_k^2 (q_k - 2 share_k) + 2 T share_k n_k ]
 
 which is a sum over tracks, and over runs when no track has two. The product of two runs of one
-track is left out; a repetition's cost of 1 pays for it if the repeat price of the track is at most
-1 - weight / (r T) (q_k - 2 share_k) * (largest product of two of its runs): `dearest`.
+track is left out. The cost of 1 that the pair has pays for it, and only the rest counts as the
+relaxation's `pair_cost`: 1 - weight / (r T) (q_k - 2 share_k) (largest product of two lengths).
 
 Letters: `T` segments, `K` tracks in play.
 """
@@ -134,7 +134,7 @@ class ThemeBound:
         return replace(
             plain,
             values=[rows + bonus[: len(rows)] for rows in plain.values],
-            dearest=np.clip(1.0 - 2 * self.scale * own * self.largest, 0.0, 1.0),
+            pair_cost=plain.pair_cost - 2 * self.scale * own * self.largest,
             constant=plain.constant + self.constant,
         )
 
