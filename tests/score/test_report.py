@@ -113,8 +113,8 @@ def test_nothing_is_loaded_from_elsewhere():
         for tag, attributes in page.elements:
             for name in ("src", "href", "data", "poster", "action"):
                 url = attributes.get(name)
-                if url is None:
-                    continue
+                if url is None or (name == "poster" and url.startswith("data:image/jpeg;base64,")):
+                    continue  # the poster is in the page itself
                 assert not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*:|//|/", url), (tag, url)
         style = re.search(r"<style>(.*?)</style>", text, re.DOTALL)[1]
         assert set(re.findall(r"url\((data:image/jpeg;base64,)?", style)) == {

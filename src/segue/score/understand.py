@@ -1,4 +1,4 @@
-"""Understand: the parts of a film that want one music each, described for choosing and reporting."""
+"""Understand: the parts of a film that want one music each, described to choose for them."""
 
 from __future__ import annotations
 
