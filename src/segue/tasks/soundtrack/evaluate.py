@@ -10,7 +10,8 @@ distribution instead and scores the switch term by its expectation, the same for
 
 `random` is the mean of RANDOM_DRAWS uniform plans for each video and seed, `bound` the planner's
 certified upper bound on any complete plan, so no share is above 1. Items are videos; seeds are
-averaged video by video. Intervals are bootstraps over videos, with `random` and `bound` held fixed.
+averaged video by video. Intervals are bootstraps over videos; that of the share, a ratio of means,
+is linearised about the ratio (the delta method), so that long videos do not widen it.
 """
 
 from __future__ import annotations
@@ -126,9 +127,7 @@ def compare(
             floors[s, v] = np.mean([random.plan(video, rng).return_ for _ in range(RANDOM_DRAWS)])
             advance(1 / (len(seeds) * len(tables)))
 
-    scores = {
-        agent: _metrics(rows, scored, bounds, float(floors.mean())) for agent, rows in plans.items()
-    }
+    scores = {agent: _metrics(rows, scored, bounds, floors) for agent, rows in plans.items()}
     for term in TERMS:  # one that nobody earned or paid would be a column of zeros
         if not any(metrics[term].any() for metrics in scores.values()):
             for metrics in scores.values():
@@ -189,7 +188,7 @@ def _with_target(tables: Tables, targets: Targets, seed: int, video: int) -> Tab
 
 
 def _metrics(
-    plans: list[list[Plan]], scored: list[list[Tables]], bounds: Floats, floor: float
+    plans: list[list[Plan]], scored: list[list[Tables]], bounds: Floats, floors: Floats
 ) -> dict[str, Floats]:
     """Return every metric of one agent, [S, n] each."""
 
@@ -201,10 +200,11 @@ def _metrics(
     )
     returns, switches = each(lambda plan: plan.return_), each(lambda plan: plan.switches)
     metrics = {"return": returns}
-    reach = float(bounds.mean()) - floor
-    if reach > 1e-9:  # else every legal plan is as good as any other
-        # Divided by the means, so that the mean of this is the ratio of the means.
-        metrics["share"] = (returns - floor) / reach
+    gained, reach = returns - floors, bounds - floors
+    if reach.mean() > 1e-9:  # else every legal plan is as good as any other
+        share = gained.mean() / reach.mean()
+        # Their mean is the ratio of the means; their spread is that of the ratio.
+        metrics["share"] = share + (gained - share * reach) / reach.mean()
     metrics["regret"] = bounds - returns
     metrics["switches"] = switches
     metrics["target gap"] = np.abs(switches - target)
