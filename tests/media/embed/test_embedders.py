@@ -1,32 +1,27 @@
-"""The embedders keep one contract; each says what is missing and runs nothing of a stranger's."""
+"""The embedders without a model: their contract, and what they say is missing.
+
+Those with a model are in `test_models.py`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import io
-import json
-import sys
-import types
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from segue.core.errors import DataError, MissingExtra, MissingModel, UnknownName
+from segue.core.errors import DataError, MissingModel, UnknownName
 from segue.media.audio import write_wav
-from segue.media.embed import EMBEDDERS, Embedder, Scene, make, unit
+from segue.media.embed import Embedder, Scene, make, unit
 from segue.media.embed.affect import DIM, vector
-from segue.media.embed.mood_words import describe_music, describe_scene, mood_words
 from segue.media.embed.precomputed import read_vector
 from segue.media.spectrum import RATE_HZ
 from segue.media.track import TrackAnalysis, analyse_track
 from tests.synthetic_audio import cadence, clicks
-
-WEIGHTS_CLASS = {"clap": "ClapModel", "clip": "CLIPModel"}
 
 
 @pytest.fixture(scope="module")
@@ -54,15 +49,6 @@ def jpeg(colour: tuple[int, int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def model_folder(folder: Path, architecture: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.json").write_text(json.dumps({"architectures": [architecture]}))
-    for name in ("preprocessor_config.json", "tokenizer.json"):
-        (folder / name).write_text("{}")
-    (folder / "model.safetensors").write_bytes(b"not read by these tests")
-    return folder
-
-
 def precomputed_folder(folder: Path) -> Path:
     generator = torch.Generator().manual_seed(0)
     first, second = torch.randn(2, 16, generator=generator)
@@ -78,19 +64,14 @@ def precomputed_folder(folder: Path) -> Path:
 
 
 @pytest.fixture
-def embedder(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Embedder:
+def embedder(request: pytest.FixtureRequest, tmp_path: Path) -> Embedder:
     name = request.param
     if name == "precomputed":
         return make(name, precomputed_folder(tmp_path))
-    if name in WEIGHTS_CLASS:
-        monkeypatch.setitem(sys.modules, "transformers", stand_in([]))
-        return make(name, model_folder(tmp_path, WEIGHTS_CLASS[name]))
     return make(name)
 
 
-@pytest.mark.parametrize("embedder", sorted(EMBEDDERS), indirect=True)
+@pytest.mark.parametrize("embedder", ["affect", "precomputed"], indirect=True)
 def test_contract(embedder: Embedder, scenes: list[Scene], tracks: list[TrackAnalysis]) -> None:
     video = Path("film.mp4")
     seen, heard = embedder.embed_scenes(video, scenes), embedder.embed_tracks(tracks)
@@ -176,161 +157,5 @@ def test_a_vector_must_be_one_finite_vector(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_vector(tmp_path / "one.pt"), np.ones(2))
 
 
-# --- clap and clip --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", sorted(WEIGHTS_CLASS))
-def test_a_missing_model_names_folder_and_files(name: str, tmp_path: Path) -> None:
-    with pytest.raises(MissingModel, match="no such folder") as caught:
-        make(name)
-    assert f"models/{name}" in str(caught.value).replace("\\", "/")
-    for word in ("config.json", "model.safetensors", "tokenizer.json", "'affect' works without"):
-        assert word in str(caught.value)
-    folder = model_folder(tmp_path / "half", WEIGHTS_CLASS[name])
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(MissingModel, match=r"model\.safetensors or .* missing"):
-        make(name, folder)
-
-
-@pytest.mark.parametrize("name", sorted(WEIGHTS_CLASS))
-def test_without_transformers_the_extra_is_named(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'segue\[models\]'"):
-        make(name, model_folder(tmp_path, WEIGHTS_CLASS[name]))
-
-
-def _code(folder: Path) -> None:
-    (folder / "modeling_evil.py").write_text("raise SystemExit")
-
-
-def _hidden_code(folder: Path) -> None:
-    (folder / "sub").mkdir()
-    (folder / "sub" / "x.so").write_bytes(b"")
-
-
-def _json(name: str, value: Any) -> Callable[[Path], None]:
-    return lambda folder: _write(folder / name, json.dumps(value))
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text)
-
-
-@pytest.mark.parametrize("name", sorted(WEIGHTS_CLASS))
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (_code, "code in a model folder"),
-        (_hidden_code, "code in a model folder"),
-        (_json("config.json", {"architectures": ["ClapModel"], "auto_map": {}}), "auto_map"),
-        (_json("tokenizer.json", {"a": [{"auto_map": {"AutoTokenizer": "x.Y"}}]}), "auto_map"),
-        (_json("config.json", {"text_config": {"_attn_implementation": "who/what"}}), "attn"),
-        (_json("config.json", {"architectures": ["GPT2Model"]}), "GPT2Model"),
-        (_json("config.json", {"architectures": ["ClapModel", "CLIPModel"]}), "of class"),
-        (_json("config.json", {"architectures": "ClapModel"}), "of class"),
-        (_json("config.json", {}), "of class"),
-        (_json("config.json", [1]), "of class"),
-        (lambda folder: _write(folder / "config.json", "{"), "not JSON"),
-        (lambda folder: _write(folder / "config.json", "[" * 100_000), "not JSON"),
-    ],
-    ids=str,
-)  # fmt: skip
-def test_a_suspicious_folder_is_refused_before_anything_is_loaded(
-    name: str, spoil: Callable[[Path], None], message: str, tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    calls: list[Any] = []
-    monkeypatch.setitem(sys.modules, "transformers", stand_in(calls))
-    folder = model_folder(tmp_path, WEIGHTS_CLASS[name])
-    spoil(folder)
-    with pytest.raises(DataError, match=message):
-        make(name, folder)
-    assert calls == []
-
-
-@pytest.mark.parametrize("name", sorted(WEIGHTS_CLASS))
-def test_models_load_locally_and_from_safetensors_only(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[Any] = []
-    monkeypatch.setitem(sys.modules, "transformers", stand_in(calls))
-    make(name, model_folder(tmp_path, WEIGHTS_CLASS[name]))
-    assert {kind for kind, _, _ in calls} == {
-        WEIGHTS_CLASS[name], WEIGHTS_CLASS[name].replace("Model", "Processor")
-    }  # fmt: skip
-    for kind, folder, options in calls:
-        assert folder == str(tmp_path)
-        assert options["local_files_only"] is True
-        assert options["trust_remote_code"] is False
-        assert options.get("use_safetensors", "Processor" in kind)
-
-
-def test_clip_needs_pictures(
-    tmp_path: Path, scenes: list[Scene], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "transformers", stand_in([]))
-    clip = make("clip", model_folder(tmp_path, "SiglipModel"))
-    for stills, message in (((), "no still"), ((b"no picture",), "not a picture")):
-        scene = dataclasses.replace(scenes[0], stills=stills)
-        with pytest.raises(DataError, match=message):
-            clip.embed_scenes(Path("film.mp4"), [scene])
-
-
-def test_moods_in_words() -> None:
-    assert mood_words([0, 0, 0, 0, 0]) == ["neutral"]
-    assert mood_words([2.0, 0, 0.7, 0, 0]) == ["very intense", "tense"]
-    assert "sad" in describe_music([0, -2, 0, 0, 0])
-    assert describe_scene([-1, 0, 0, 0, 0]) != describe_scene([1, 0, 0, 0, 0])
-
-
 def test_unit_keeps_zeros() -> None:
     np.testing.assert_allclose(unit(np.array([[3.0, 4.0], [0, 0]])), [[0.6, 0.8], [0, 0]])
-
-
-def stand_in(calls: list[Any]) -> types.ModuleType:
-    """A module in the place of transformers: records how it is called, answers with functions of
-    its inputs. It checks our side of the conversation, not the models."""
-    module = types.ModuleType("transformers")
-
-    class Loaded:
-        @classmethod
-        def from_pretrained(cls, folder: str, **options: Any) -> Any:
-            calls.append((cls.__name__, folder, options))
-            return cls()
-
-    class Processor(Loaded):
-        def tokenizer(self, texts: list[str], **options: Any) -> dict[str, Any]:
-            assert options["return_tensors"] == "pt"
-            rows = torch.zeros(len(texts), 16)
-            for row, text in zip(rows, texts, strict=True):
-                for word in text.split():
-                    row[sum(map(ord, word)) % 16] += 1
-            return {"rows": rows}
-
-        def feature_extractor(self, windows: list[Any], **options: Any) -> dict[str, Any]:
-            assert options["sampling_rate"] == 48000
-            assert all(w.ndim == 1 and len(w) <= 480_000 for w in windows)
-            spectra = [np.abs(np.fft.rfft(w))[:8000] for w in windows]
-            parts = [[p.mean() for p in np.array_split(s, 16)] for s in spectra]
-            return {"rows": torch.tensor(np.array(parts))}
-
-        def image_processor(self, images: list[Any], **options: Any) -> dict[str, Any]:
-            rows = [[*np.asarray(i).reshape(-1, 3).mean(axis=0), *[1.0] * 13] for i in images]
-            return {"rows": torch.tensor(np.array(rows))}
-
-    class Model(Loaded):
-        def eval(self) -> Any:
-            return self
-
-        def _features(self, rows: Any) -> Any:
-            assert torch.is_inference_mode_enabled()
-            return types.SimpleNamespace(pooler_output=rows)
-
-        get_text_features = get_audio_features = get_image_features = _features
-
-    for name in ("Clap", "CLIP", "Siglip", "Siglip2"):
-        setattr(module, f"{name}Processor", type(f"{name}Processor", (Processor,), {}))
-        setattr(module, f"{name}Model", type(f"{name}Model", (Model,), {}))
-    return module

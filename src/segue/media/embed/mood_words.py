@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-__all__ = ["describe_music", "describe_scene", "mood_words"]
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.media.embed import unit
+
+__all__ = ["describe_music", "describe_scene", "embed_texts", "mood_words"]
 
 _WORDS = (  # axis by axis: (strongly low, low, high, strongly high)
     ("very calm", "calm", "energetic", "very intense"),
@@ -35,3 +40,16 @@ def describe_music(axes: Sequence[float]) -> str:
 def describe_scene(axes: Sequence[float]) -> str:
     """Return a sentence about the picture that music with these axes suits."""
     return f"A still from a film scene that is {', '.join(mood_words(axes))}."
+
+
+def embed_texts(
+    texts: Sequence[str], embed: Callable[[str], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """Return [N, D] unit vectors of texts, each different one embedded once and alone.
+
+    Args:
+        texts: N of them; moods repeat, so few are different.
+        embed: a text -> [1, D].
+    """
+    vectors = {text: embed(text) for text in dict.fromkeys(texts)}
+    return unit(np.concatenate([vectors[text] for text in texts]))
