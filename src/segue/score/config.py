@@ -5,9 +5,9 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from segue.core.config import Config
+from segue.media.layout import LayoutSettings
 from segue.media.mix import MixSettings
 from segue.media.segments import SegmentSettings
-from segue.score.layout import LayoutSettings
 
 __all__ = ["ChooseSettings", "ScoreConfig"]
 

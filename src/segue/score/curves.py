@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import printable
 from segue.media.films import Film
-from segue.score.layout import Part
+from segue.media.layout import Part
 from segue.score.library import Music
 from segue.score.report.data import ReportData
 from segue.score.result import positions

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from segue.core.errors import DataError, printable
 from segue.core.files import fingerprint
 from segue.core.progress import Advance, silent
+from segue.media.layout import Playable
 from segue.media.library import analyse_library
 from segue.media.track import TrackAnalysis
-from segue.score.layout import Playable
 from segue.tasks.soundtrack.data import Track
 
 __all__ = ["Music", "listen"]

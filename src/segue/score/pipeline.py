@@ -31,6 +31,7 @@ from segue.media.embed import Embedder
 from segue.media.embed import make as make_embedder
 from segue.media.films import VERSION as WATCH_VERSION
 from segue.media.films import Film, watch
+from segue.media.layout import Part, lay_out
 from segue.media.mix import MixClip, render_mix
 from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
@@ -39,7 +40,6 @@ from segue.score.config import ScoreConfig
 from segue.score.curves import build_report_data
 from segue.score.embedding import embed
 from segue.score.export import EXPORTERS, export_all
-from segue.score.layout import Part, lay_out
 from segue.score.library import Music, listen
 from segue.score.output import OutputFolder
 from segue.score.report import write_report

@@ -10,9 +10,9 @@ from typing import Any
 
 from segue.core.errors import printable
 from segue.media.films import Film
+from segue.media.layout import Part
 from segue.media.source import MediaInfo
 from segue.score.config import ScoreConfig
-from segue.score.layout import Part
 from segue.score.library import Music
 from segue.score.mood import AXES
 from segue.score.steps import Done

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from segue.media.layout import LayoutSettings, Part, Playable, lay_out
 from segue.media.segments import Span
-from segue.score.layout import LayoutSettings, Part, Playable, lay_out
 
 
 def track(duration_s: float, beat_s: float = 0.5, start_s: float = 0.1) -> Playable:
