@@ -24,6 +24,8 @@ AGENTS: dict[str, str] = {
     "margin": f"{_HERE}.greedy:MarginGreedy",
     "oracle_constrained_greedy": f"{_HERE}.greedy:PlannedGreedy",
     "planner": f"{_HERE}.planner:Planner",
+    "policy": f"{_HERE}.policy:Policy",
+    "policy-beam": f"{_HERE}.policy:PolicyBeam",
     "random": f"{_HERE}.greedy:Random",
 }
 
