@@ -70,7 +70,7 @@ def make(name: str, folder: Path | None = None) -> Embedder:
 
     Args:
         name: a key of EMBEDDERS, or `package.module:Thing`.
-        folder: of its model or files; None takes its default folder.
+        folder: of its model or files, where `~` is the user's home; None takes its default folder.
 
     Raises:
         UnknownName: there is no such embedder.
@@ -78,7 +78,8 @@ def make(name: str, folder: Path | None = None) -> Embedder:
         MissingExtra: the package that it needs is not installed.
         DataError: the folder holds something that will not be loaded.
     """
-    return cast(Embedder, resolve(EMBEDDERS, name, "embedder")(folder))
+    place = folder.expanduser() if folder else None
+    return cast(Embedder, resolve(EMBEDDERS, name, "embedder")(place))
 
 
 def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:

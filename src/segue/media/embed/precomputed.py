@@ -6,7 +6,7 @@
 A `.pt` file is a bare tensor or a dict with the key `imagebind` (any other dict with one tensor is
 taken, too) and is never unpickled; a `.npy` file with the same name goes before it. All vectors
 must have one length; they are scaled to length 1 (ImageBind's sound vectors come 20 times longer).
-The segments must be those for which the files were made.
+The segments must be those for which the files were made, which cannot be checked.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ class PrecomputedEmbedder:
             raise DataError(
                 f"{len(missing)} of {len(names)} embedding files are missing",
                 where=f"{os.fsdecode(missing[0])}.pt",
-                advice="Compute them, or use the embedder 'affect'",
+                advice="Compute them (result.json of a run with the embedder 'affect' has the times "
+                "of the segments), or use the embedder 'affect'",
             )
         vectors = [read_vector(file) for file in files if file is not None]
         for file, values in zip(files, vectors, strict=True):
