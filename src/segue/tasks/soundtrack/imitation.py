@@ -16,6 +16,7 @@ Letters: `V` videos, `T` most segments, `C` candidates.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +75,7 @@ def clone(
     train: Sequence[Tables],
     validation: Sequence[Tables],
     advance: Advance = silent,
+    plans: Indices | None = None,
 ) -> dict[str, Any]:
     """Train a policy on the planner's plans and write it to the run folder.
 
@@ -83,11 +85,12 @@ def clone(
         train: videos to plan and to learn from.
         validation: videos that the best epoch is chosen on.
         advance: called with amounts that add up to 1.
+        plans: [V, T] of `plan_actions(train)`, when they are known; they are computed otherwise.
 
     Returns:
         What came out, as JSON-like values; also given to `run.finish`.
     """
-    return _Trainer(run, config, train, validation, rounds=0, advance=advance).train()
+    return _Trainer(run, config, train, validation, plans, 0, advance).train()
 
 
 def dagger(
@@ -96,10 +99,14 @@ def dagger(
     train: Sequence[Tables],
     validation: Sequence[Tables],
     advance: Advance = silent,
+    plans: Indices | None = None,
 ) -> dict[str, Any]:
-    """Train as `clone` does, then with rounds of DAgger; the arguments are the same."""
+    """Train as `clone` does, then with rounds of DAgger; the arguments are the same.
+
+    The cloned policy is kept in the sub-folder `clone` of the run.
+    """
     rounds = len(config.round_epochs)
-    return _Trainer(run, config, train, validation, rounds=rounds, advance=advance).train()
+    return _Trainer(run, config, train, validation, plans, rounds, advance).train()
 
 
 def mean_return(stored: StoredPolicy, stack: CandidateStack) -> float:
@@ -119,6 +126,7 @@ class _Trainer:
         config: ImitationConfig,
         train: Sequence[Tables],
         validation: Sequence[Tables],
+        plans: Indices | None,
         rounds: int,
         advance: Advance,
     ) -> None:
@@ -142,11 +150,12 @@ class _Trainer:
             arrays = run.checkpoint.arrays
             tree = from_arrays(arrays["torch"], run.state["layout"])
             self._network.load_state_dict(tree["network"])
-            self._best, self._best_weights = run.state["best"], dict(arrays["best"])
+            if run.state["best"] is not None:
+                self._best, self._best_weights = run.state["best"], dict(arrays["best"])
             self._plans = arrays["actions"]["plans"]
             self._played = [arrays["actions"][f"round{i}"] for i in range(run.state["played"])]
         else:
-            self._plans = plan_actions(train)
+            self._plans = plan_actions(train) if plans is None else plans
         self._optimizer_state: dict[str, Any] = tree["optimizer"] if tree else {}
         self._teacher = Teacher(self._stack, self._plans)
         self._reference = self._of_plans()
@@ -175,6 +184,8 @@ class _Trainer:
                         parts.append(self._teacher.labelled(self._played[-1], config.temperature))
                     if not self._phase(phase, first, last, Decisions.joined(parts), stop):
                         return {"interrupted_at": run.step}
+                if phase == 0 and run.step == last and len(self._phases) > 1:
+                    self._write(run.folder / "clone", "clone", skipped)
                 first = last
         return self._finish(skipped)
 
@@ -244,15 +255,19 @@ class _Trainer:
         self._run.save(
             epoch,
             {"torch": arrays, "best": self._best_weights, "actions": actions},
-            {"layout": layout, "best": self._best, "played": len(self._played)},
+            {
+                "layout": layout,
+                "best": self._best if self._best_weights else None,
+                "played": len(self._played),
+            },
             generators={"imitation": self._rng},
             best=best,
         )
 
-    def _finish(self, skipped: int) -> dict[str, Any]:
-        config, run = self._config, self._run
+    def _write(self, folder: Path, method: str, skipped: int) -> dict[str, Any]:
+        """Write the best policy so far and return what is known about it."""
         result = {
-            "method": "dagger" if len(self._phases) > 1 else "clone",
+            "method": method,
             "validation_return": self._best,
             "train_plans_return": self._reference,
             "train_videos": self._stack.n_videos,
@@ -260,11 +275,15 @@ class _Trainer:
             "validation_videos": self._validation.n_videos,
             "skipped_plans": skipped,
         }
-        save_policy(
-            run.folder,
-            self._best_weights,
-            config.n_candidates,
-            {"training": result, "config": config.model_dump(mode="json")},
+        settings = self._config.model_dump(mode="json")
+        facts = {"training": result, "settings": settings}
+        save_policy(folder, self._best_weights, self._config.n_candidates, facts)
+        return result
+
+    def _finish(self, skipped: int) -> dict[str, Any]:
+        method = "dagger" if len(self._phases) > 1 else "clone"
+        result = self._write(self._run.folder, method, skipped)
+        self._run.finish(
+            result, limits=("Trained to imitate the planner of the given reward tables.",)
         )
-        run.finish(result, limits=("Trained to imitate the planner of the given reward tables.",))
         return result
