@@ -89,7 +89,7 @@ def cpu_s(work: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def generate(path: Path) -> Path:
+def generate(path: Path, seconds: int = SECONDS) -> Path:
     """Encode the sample film."""
     rng = np.random.default_rng(0)
     small_width, small_height = WIDTH // 4, HEIGHT // 4
@@ -99,7 +99,7 @@ def generate(path: Path) -> Path:
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
         stream.bit_rate = 5_000_000
         stream.options = {"preset": "veryfast"}
-        for index in range(RATE * SECONDS):
+        for index in range(RATE * seconds):
             shot, step = divmod(index, RATE * SHOT_S)
             if step == 0:
                 field = texture(rng, small_height, small_width * 2)
