@@ -1,6 +1,6 @@
-"""The embedders without a model: their contract, and what they say is missing.
+"""The embedders without a model: what their vectors mean, and what they say is missing.
 
-Those with a model are in `test_models.py`.
+Those with a model are in `test_models.py`, the contract of all in `tests/test_extension_points.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import pytest
 import torch
 from PIL import Image
 
-from segue.core.errors import DataError, MissingModel, UnknownName
+from segue.core.errors import DataError, MissingModel
 from segue.media.audio import write_wav
-from segue.media.embed import Embedder, Scene, make, unit
+from segue.media.embed import Scene, make, unit
 from segue.media.embed.affect import DIM, vector
 from segue.media.embed.precomputed import read_vector
 from segue.media.spectrum import RATE_HZ
@@ -61,35 +61,6 @@ def precomputed_folder(folder: Path) -> Path:
         (music / name).mkdir(parents=True)
         torch.save({"imagebind": values, "note": "x"}, music / name / "full.pt")
     return folder
-
-
-@pytest.fixture
-def embedder(request: pytest.FixtureRequest, tmp_path: Path) -> Embedder:
-    name = request.param
-    if name == "precomputed":
-        return make(name, precomputed_folder(tmp_path))
-    return make(name)
-
-
-@pytest.mark.parametrize("embedder", ["affect", "precomputed"], indirect=True)
-def test_contract(embedder: Embedder, scenes: list[Scene], tracks: list[TrackAnalysis]) -> None:
-    video = Path("film.mp4")
-    seen, heard = embedder.embed_scenes(video, scenes), embedder.embed_tracks(tracks)
-    assert seen.dtype == heard.dtype == np.float32
-    assert seen.shape == (3, heard.shape[1])
-    np.testing.assert_allclose(np.linalg.norm(seen, axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(heard, axis=1), 1, atol=1e-5)
-    for vectors in (seen, heard):  # a copy is the nearest neighbour, another thing is not
-        assert vectors[0] @ vectors[2] == pytest.approx(1, abs=1e-5)
-        assert vectors[0] @ vectors[1] < 0.999
-    np.testing.assert_array_equal(embedder.embed_tracks(tracks[::-1]), heard[::-1])
-    np.testing.assert_array_equal(embedder.embed_scenes(video, scenes[:1]), seen[:1])
-
-
-def test_unknown_names_and_own_classes() -> None:
-    with pytest.raises(UnknownName, match="Did you mean 'affect'"):
-        make("afect")
-    assert make("segue.media.embed.affect:AffectEmbedder").name == "affect"
 
 
 # --- affect ---------------------------------------------------------------------------------------

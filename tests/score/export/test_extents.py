@@ -10,7 +10,7 @@ from pathlib import Path
 import opentimelineio as otio
 import pytest
 
-from segue.score.export import EXPORTERS, Exporter, export_all
+from segue.score.export import export_all
 from segue.score.export.text import one_line
 from segue.score.timeline import Timeline
 from tests.score.export.films import ODD_FILMS, RATES, film
@@ -126,23 +126,6 @@ def test_other_rates_are_within_a_frame_and_said(name: str, tmp_path: Path):
         assert "is no editing rate" in lost[exporter][0]
     read = otio.adapters.read_from_file(str(tmp_path / "timeline.otio"))
     assert otio_extents(read) == expected(timeline)
-
-
-@pytest.mark.parametrize("name", EXPORTERS)
-def test_contract_of_every_exporter(name: str, tmp_path: Path):
-    timeline = film()
-    lost = export_all(timeline, tmp_path, [name])
-    (path,) = tmp_path.iterdir()
-    module, _, attribute = EXPORTERS[name].partition(":")
-    exporter = getattr(__import__(module, fromlist=[attribute]), attribute)()
-    assert isinstance(exporter, Exporter)
-    assert path.name == exporter.file_name
-    assert path.suffix == exporter.suffix
-    first = path.read_bytes()
-    assert exporter.write(timeline, path) == lost[name]
-    assert path.read_bytes() == first
-    first.decode("utf-8")
-    assert all(isinstance(line, str) and line for line in lost[name])
 
 
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path):
