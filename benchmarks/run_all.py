@@ -1,7 +1,7 @@
 """`make bench`: run every benchmark that needs no data of others, one after another.
 
-Each is a program of its own and prints its figures beside its peer's; those that measure accuracy on
-real recordings or films want a folder, as their help says, and are listed at the end.
+Each is a program of its own and prints its figures beside its peer's; those that measure accuracy
+on real recordings or films want a folder, as their help says, and are listed at the end.
 """
 
 from __future__ import annotations
