@@ -137,3 +137,52 @@ def prepare(
     else:
         for report in reports:
             sys.stdout.write(f"{report}\n")
+
+
+@group.command(no_args_is_help=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Dataset folder, prepared.")
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--contrastive", is_flag=True, help="Also learn a space from videos with music.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random (default 0).")
+@config_options
+def pretrain(
+    data: Path | None,
+    run_folder: Path | None,
+    contrastive: bool,
+    resume: bool,
+    seed: int | None,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+) -> None:
+    """Fit the prior on the training videos: references, switch budget, scaling.
+
+    With --contrastive a space is learned first, from videos with their own music (or with tracks
+    that the captions name), and compared with the embedder's on held-out videos.
+
+    \b
+    segue soundtrack pretrain --data vlogs --run runs/soundtrack/prior --contrastive
+
+    Settings are merged in this order, later wins: defaults, --config, --set, other options.
+    """  # noqa: D301  click reads the backspace as "keep these lines"
+    from segue.core.options import print_json
+    from segue.core.progress import progress_bars
+    from segue.tasks.soundtrack.pretrain import PretrainConfig
+    from segue.tasks.soundtrack.pretrain import pretrain as run
+
+    config = PretrainConfig.load(config_file, assignments, {"seed": seed})
+    config = config.with_space() if contrastive else config
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+    if data is None or run_folder is None:
+        raise click.UsageError("Missing option '--data' or '--run'.")
+    with progress_bars() as bars:
+        table = run(data, run_folder, config, resume=resume, bars=bars)
+    if table is not None:
+        table.print(as_json=as_json)
+    elif as_json:
+        print_json({"run": str(run_folder)})
+    sys.stderr.write(f"segue: {run_folder / 'README.md'} says what was fitted\n")

@@ -31,7 +31,10 @@ __all__ = [
     "add_track_vectors",
     "add_video_vectors",
     "has_vector",
+    "lacks_features",
+    "picture_measures",
     "segment_spans",
+    "track_measures",
 ]
 
 FEATURES = ("mfcc", "spectral_centroid", "energy", "bpm", "duration")
@@ -110,7 +113,7 @@ def add_video_vectors(
                 else:
                     parts = scenes(film, spans)
                     vectors = embedder.embed_scenes(media / name, [parts[i] for i in wanted])
-                    measures = _picture_measures(film.picture, spans)
+                    measures = picture_measures(film.picture, spans)
                     for i, vector in zip(wanted, vectors, strict=True):
                         stem = vector_stem(layout.folder, "video_measures", name, i)
                         writer.vector(stem, measures[i])
@@ -210,7 +213,7 @@ def track_measures(track: TrackAnalysis) -> np.ndarray[Any, np.dtype[np.float32]
     return np.concatenate([track.axes, track.affect, track.timbre]).astype(np.float32)
 
 
-def _picture_measures(
+def picture_measures(
     picture: Any, spans: Sequence[tuple[float, float]]
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """Return [T, 25] what was measured of every segment: means and spreads of all curves."""
