@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from segue import doctor
 from segue.core.files import cache_dir
+from segue.core.versions import LIBRARIES
 from segue.doctor import ENCODERS, FILTERS, Check, command, examine
 
 MEDIA = Path(doctor.__file__).parent / "media"
@@ -104,6 +105,14 @@ def test_extras_are_those_of_the_project() -> None:
     assert {c.name for c in examine() if c.group == "extras"} == set(
         project["project"]["optional-dependencies"]
     )
+
+
+def test_a_plain_installation_has_every_library_that_must_be_there() -> None:
+    import tomllib
+
+    project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())
+    names = {re.split(r"[<>=\[]", line)[0] for line in project["project"]["dependencies"]}
+    assert set(LIBRARIES) <= names
 
 
 def test_lists_match_what_the_media_modules_use() -> None:

@@ -12,9 +12,9 @@ __all__ = ["LIBRARIES", "library_version", "versions"]
 LIBRARIES = (
     "av",
     "gymnasium",
-    "librosa",
     "numpy",
     "opentimelineio",
+    "pillow",
     "pydantic",
     "safetensors",
     "sb3-contrib",
