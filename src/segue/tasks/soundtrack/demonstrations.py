@@ -14,6 +14,7 @@ import numpy as np
 from segue.core.progress import Advance, silent
 from segue.rl.pointer import NumpyPointer, log_softmax
 from segue.tasks.soundtrack.agents import make_agent
+from segue.tasks.soundtrack.agents.returns import returns
 from segue.tasks.soundtrack.candidates import CandidateStack, Flags, Indices, Narrow
 from segue.tasks.soundtrack.features import CandidateEpisodes, Numbers
 from segue.tasks.soundtrack.tables import Floats, Tables
@@ -108,19 +109,45 @@ class Teacher:
             lanes, episodes = lanes[going], episodes.take(going)
         return Decisions.joined(parts), skipped
 
+    def shortfall(self) -> Floats:
+        """Return [V] how much less than the plan one earns by following the action values.
+
+        They forget repetitions, so a small library, where every plan repeats, misleads them.
+        """
+        stack = self._stack
+        earned = np.zeros(stack.n_videos)
+        for lanes in self._blocks(np.arange(stack.n_videos)):
+            episodes = CandidateEpisodes(stack, lanes)
+            while len(lanes):
+                values = self.values(episodes, episodes.numbers().mask)
+                reward, final = episodes.step(values.argmax(axis=1))
+                earned[lanes] += reward
+                going = np.flatnonzero(~final)
+                lanes, episodes = lanes[going], episodes.take(going)
+        planned = [
+            returns(table, plan[None, : table.n_segments])[0]
+            for table, plan in zip(stack.tables, self._plans, strict=True)
+        ]
+        return np.array(planned) - earned
+
     def play(
-        self, policy: NumpyPointer, rng: np.random.Generator, expert_share: float = 0.0
+        self,
+        policy: NumpyPointer,
+        rng: np.random.Generator,
+        videos: Indices,
+        expert_share: float = 0.0,
     ) -> Indices:
-        """Return sampled actions of a policy on all videos, [V, T], -1 past the end.
+        """Return sampled actions of a policy, [V, T], -1 past the end and for other videos.
 
         Args:
             policy: plays.
             rng: of the samples.
+            videos: to be played.
             expert_share: probability that the teacher decides instead.
         """
         stack = self._stack
         played = np.full((stack.n_videos, stack.longest), -1, dtype=np.int64)
-        for lanes in self._blocks():
+        for lanes in self._blocks(videos):
             episodes = CandidateEpisodes(stack, lanes)
             while len(lanes):
                 seen = episodes.numbers()
@@ -143,7 +170,7 @@ class Teacher:
     def labelled(self, played: Indices, temperature: float) -> Decisions:
         """Return the decisions met by playing `played`, labelled softmax(Q / temperature)."""
         stack, decisions = self._stack, []
-        for lanes in self._blocks():
+        for lanes in self._blocks(np.flatnonzero(played[:, 0] >= 0)):
             episodes = CandidateEpisodes(stack, lanes)
             while len(lanes):
                 seen = episodes.numbers()
@@ -176,12 +203,10 @@ class Teacher:
             )
         return values
 
-    def _blocks(self) -> Iterator[Indices]:
-        """Give the videos in blocks; the action values of one block are in memory at a time."""
-        for block in np.array_split(
-            np.arange(self._stack.n_videos), -(-self._stack.n_videos // _BLOCK)
-        ):
-            yield block
+    def _blocks(self, videos: Indices) -> Iterator[Indices]:
+        """Give videos in blocks; the action values of one block are in memory at a time."""
+        for first in range(0, len(videos), _BLOCK):
+            yield videos[first : first + _BLOCK]
             self._values.clear()
 
     def _action_values(self, v: int) -> ActionValues:

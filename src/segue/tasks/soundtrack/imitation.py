@@ -63,6 +63,9 @@ class ImitationConfig(Config):
     """Of the teacher's action values, in units of reward."""
     expert_share: float = Field(0.3, ge=0, le=1)
     """Probability that the teacher decides instead of the policy in the first round."""
+    tolerance: float = Field(0.1, ge=0)
+    """DAgger leaves out videos on which following the teacher's action values earns less than the
+    plan by more than this; the best quarter of them always stays."""
     validate_every: int = Field(5, ge=1)
     """Epochs between validations; the last epoch of a phase is always validated."""
     seed: int = Field(0, ge=0)
@@ -180,7 +183,9 @@ class _Trainer:
                     if len(self._played) < phase:
                         share = config.expert_share if phase == 1 else 0.0
                         policy = NumpyPointer(pointer_arrays(self._network))
-                        self._played.append(self._teacher.play(policy, self._rng, share))
+                        videos = self._trusted()
+                        actions = self._teacher.play(policy, self._rng, videos, share)
+                        self._played.append(actions)
                         parts.append(self._teacher.labelled(self._played[-1], config.temperature))
                     if not self._phase(phase, first, last, Decisions.joined(parts), stop):
                         return {"interrupted_at": run.step}
@@ -188,6 +193,14 @@ class _Trainer:
                     self._write(run.folder / "clone", "clone", skipped)
                 first = last
         return self._finish(skipped)
+
+    def _trusted(self) -> Indices:
+        """Return the videos that the teacher's action values are good enough for."""
+        if self._played:
+            return np.flatnonzero(self._played[0][:, 0] >= 0)
+        shortfall = self._teacher.shortfall()
+        least = float(np.quantile(shortfall, 0.25))  # never none at all
+        return np.flatnonzero(shortfall <= max(self._config.tolerance, least))
 
     def _phase(self, phase: int, first: int, last: int, data: Decisions, stop: Any) -> bool:
         """Train one phase from where it is; return False when interrupted."""
@@ -273,6 +286,7 @@ class _Trainer:
             "train_videos": self._stack.n_videos,
             "train_libraries": len(self._stack.universe),
             "validation_videos": self._validation.n_videos,
+            "dagger_videos": int((self._played[0][:, 0] >= 0).sum()) if self._played else 0,
             "skipped_plans": skipped,
         }
         settings = self._config.model_dump(mode="json")
