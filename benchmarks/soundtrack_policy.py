@@ -4,10 +4,10 @@
     OMP_NUM_THREADS=1 python benchmarks/soundtrack_policy.py evaluate [--out FILE] [--runs FOLDER]
         [--ppo FOLDER,FOLDER,...]
 
-`train` makes one run of DAgger per seed (each also leaves its cloned policy) on 60 libraries with 20
-videos each, chosen on 12 libraries with 8 videos each. `evaluate` plays 20 other libraries with 10
-other videos each, and 8 libraries with 10 videos of every shifted setting, beside the agents that
-learn nothing. Mode test, switch target unknown (its expectation is scored), as in training.
+`train` makes one run of DAgger per seed (each also leaves its cloned policy) on 60 libraries with
+20 videos each, chosen on 12 libraries with 8 videos each. `evaluate` plays 20 other libraries with
+10 other videos each, and 8 libraries with 10 videos of every shifted setting, beside the agents
+that learn nothing. Mode test, switch target unknown (its expectation is scored), as in training.
 
 share = (mean R - mean random) / (mean optimum - mean random): random is the mean of 5 uniform plans
 for each video, optimum the planner's plan (its own upper bound is printed beside it). Intervals are
@@ -141,8 +141,8 @@ def _page(
     lines = [
         "# Soundtrack: learned policies on unseen videos and libraries",
         "",
-        "All problems here are synthetic (`segue.tasks.soundtrack.generator`): the shares say how",
-        "well an agent maximises the reward, nothing about taste.",
+        "All problems here are synthetic (`segue.tasks.soundtrack.generator`): the shares say",
+        "how well an agent maximises the reward, nothing about taste.",
         "",
         "```",
         f"python benchmarks/soundtrack_policy.py train --seeds {len(kinds.get('clone', []))}",
@@ -150,10 +150,10 @@ def _page(
         "```",
         "",
         f"Preset `benchmark`, world seed {WORLD}: 60 libraries x 20 videos to train on, 12 x 8 to",
-        f"choose on, 20 x 10 = {main.n} videos of other libraries to test on. Mode test; the switch",
-        "target is not known to anybody, the switch term is its expectation.",
-        "share = (R - random) / (optimum - random) of the means over videos; 95 % intervals by paired",
-        f"bootstrap over videos. Random {main.random:.2f}, optimum (planner)"
+        f"choose on, 20 x 10 = {main.n} videos of other libraries to test on. Mode test; the",
+        "switch target is not known to anybody, the switch term is its expectation.",
+        "share = (R - random) / (optimum - random) of the means over videos; 95 % intervals by",
+        f"paired bootstrap over videos. Random {main.random:.2f}, optimum (planner)"
         f" {main.returns['planner'].mean():.3f}, its upper bound {main.bound:.3f}.",
         "",
         "| agent | seeds | share, each seed | share [95 %] | minus greedy | minus margin .2 |"
@@ -173,9 +173,10 @@ def _page(
     lines += [
         "## Shifted settings",
         "",
-        "Policies trained on `benchmark` alone, without further training (mean over seeds, smallest",
-        "seed in brackets); `shipped` was trained on a mixture of all of these settings with other",
-        "libraries and videos of other seeds. 8 libraries x 10 videos each, `product` 16 x 10.",
+        "Policies trained on `benchmark` alone, without further training (mean over seeds, the",
+        "smallest in brackets); `shipped` was trained on a mixture of all of these settings, with",
+        "other libraries and videos in other spaces. 8 libraries x 10 videos each, `product` 16 x",
+        "10. Shares of the planner's plan; at `product` a share of 1 is not always proved optimal.",
         "",
     ]
     columns = ["greedy", "margin", "beam/8", "beam/128", *kinds]

@@ -47,7 +47,7 @@ class ImitationConfig(Config):
     """Units of every layer of the policy."""
     n_candidates: int = Field(20, ge=4, le=1000)
     """Candidates of a segment."""
-    epochs: int = Field(40, ge=1)
+    epochs: int = Field(25, ge=1)
     """Passes over the planner's decisions."""
     batch: int = Field(512, ge=1)
     """Decisions per update."""
@@ -55,7 +55,7 @@ class ImitationConfig(Config):
     """Of AdamW at the start; it falls to 0 as a cosine."""
     weight_decay: float = Field(1e-2, ge=0)
     """Of AdamW."""
-    round_epochs: tuple[int, ...] = (10, 10, 15)
+    round_epochs: tuple[int, ...] = (6, 6, 8)
     """Passes over all data in each round of DAgger."""
     round_learning_rate: float = Field(1e-3, gt=0)
     """At the start of each round."""
