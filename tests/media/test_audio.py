@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.synthetic_audio import clicks, noise, tone, write_audio
 
 from segue.core.errors import MediaError
 from segue.media.audio import read_audio, stream_audio, write_wav
 from segue.media.opening import Faults
+from tests.synthetic_audio import clicks, noise, tone, write_audio
 
 
 def dominant_hz(samples: np.ndarray, rate_hz: int) -> float:

@@ -8,12 +8,12 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.synthetic_video import write_sound, write_video
 
 from segue.core.errors import MediaError
 from segue.media.embed.picture_axes import AXES, FEATURES
 from segue.media.picture import PictureAnalysis, analyse_picture
 from segue.media.source import probe
+from tests.synthetic_video import write_sound, write_video
 
 AROUSAL, VALENCE, TENSION, PACE, BRIGHTNESS = range(5)
 

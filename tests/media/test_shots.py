@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.synthetic_video import write_sound, write_video
 
 from segue.core.errors import MediaError
 from segue.media.shots import ShotFinder, SmallPicture, find_cuts, shots_between
+from tests.synthetic_video import write_sound, write_video
 
 
 def test_hard_cuts_are_found_to_the_frame(tmp_path: Path) -> None:

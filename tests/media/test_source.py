@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.synthetic_video import write_sound, write_video
 
 from segue.core.errors import MediaError
 from segue.media.source import Faults, decode, decoding, open_media, picture_stream, probe
+from tests.synthetic_video import write_sound, write_video
 
 
 @pytest.fixture(scope="module")

@@ -7,11 +7,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from tests.synthetic_video import write_sound, write_video
 
 from segue.core.errors import MediaError
 from segue.media.source import Orientation
 from segue.media.video import Clock, Scaler, frames, jpeg, thumbnails, turn
+from tests.synthetic_video import write_sound, write_video
 
 BRIGHT = {0: (0, 0), 90: (0, 1), 180: (1, 1), 270: (1, 0)}
 """Clockwise rotation -> (lower half, right half) of the white corner as shown."""
