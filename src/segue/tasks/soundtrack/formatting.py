@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import Any
 
 from segue.core.errors import DataError
-from segue.tasks.soundtrack.formats import read_list
-from segue.tasks.soundtrack.layout import Kind, Layout, Writer
+from segue.tasks.soundtrack.formats import clock_seconds, number, read_list, text, texts
+from segue.tasks.soundtrack.layout import Kind, Layout
 from segue.tasks.soundtrack.matching import assign, safe_name
 
-__all__ = ["Entries", "read_entries", "read_labels"]
+__all__ = ["Entries", "read_entries", "read_labels", "segment_spans"]
 
 _LONGEST_SIDECAR = 1 << 22
 _EVERYWHERE = (
@@ -52,15 +52,16 @@ class Entries:
     dropped: list[tuple[str, str]] = field(default_factory=list)
     """(name, reason)."""
     notes: list[str] = field(default_factory=list)
+    names: dict[str, str] | None = None
+    """Title -> safe name, where titles were matched."""
 
 
-def read_entries(layout: Layout, kind: Kind, writer: Writer, *, force: bool) -> Entries:
-    """Return the entries of one kind, formatted when they are not yet.
+def read_entries(layout: Layout, kind: Kind, *, force: bool) -> Entries:
+    """Return the entries of one kind, formatted when they are not yet; nothing is written.
 
     Args:
         layout: the folder.
         kind: films or tracks.
-        writer: writes the map of names.
         force: format again where it was done already.
 
     Raises:
@@ -68,13 +69,18 @@ def read_entries(layout: Layout, kind: Kind, writer: Writer, *, force: bool) -> 
     """
     final, raw = layout.captions(kind), layout.raw_captions(kind)
     made_from = layout.manifest().get("captions", {}).get(kind)
+    where = final
     if final.is_file() and made_from == "files":
-        return _from_files(layout, kind, read_list(final), force=force)
-    if final.is_file() and not (force and raw.is_file()):
-        return _given(layout, kind, read_list(final))
-    if raw.is_file():
-        return _from_captioner(layout, kind, writer)
-    return _from_files(layout, kind, [], force=force)
+        entries = _from_files(layout, kind, read_list(final), force=force)
+    elif final.is_file() and not (force and raw.is_file()):
+        entries = _given(layout, kind, read_list(final))
+    elif raw.is_file():
+        entries, where = _from_captioner(layout, kind), raw
+    else:
+        entries = _from_files(layout, kind, [], force=force)
+    for row in entries.rows:
+        _check(row, kind, f"{where}: '{row['filename']}'")
+    return entries
 
 
 def read_labels(path: Path) -> dict[str, list[dict[str, float]]]:
@@ -98,6 +104,45 @@ def read_labels(path: Path) -> dict[str, list[dict[str, float]]]:
     return value
 
 
+def segment_spans(row: Mapping[str, Any], where: str) -> list[tuple[float, float]]:
+    """Return (start, end) in seconds of every segment of an entry.
+
+    Raises:
+        DataError: a time is not one; names the key.
+    """
+    spans = []
+    for index, segment in enumerate(row["segments"]):
+        span = []
+        for key in ("start", "end"):
+            value = segment.get(key, "00:00")
+            try:
+                span.append(clock_seconds(value))
+            except ValueError:
+                raise DataError(
+                    f"{value!r} is not a time",
+                    where=f"{where}.segments[{index}].{key}",
+                    advice="Write MM:SS or HH:MM:SS",
+                ) from None
+        spans.append((span[0], span[1]))
+    return spans
+
+
+def _check(row: Mapping[str, Any], kind: Kind, where: str) -> None:
+    """Refuse values of the wrong kind before anything is built on them."""
+    if kind == "music":
+        texts(row, "mood_tags", where)
+        text(row, "rich_caption", where)
+        for key in ("bpm", "energy", "spectral_centroid", "duration"):
+            number(row, key, where)
+    elif "segments" in row:
+        _segments(row["segments"], f"{where}.segments")
+        segment_spans(row, where)
+        for index, segment in enumerate(row["segments"]):
+            here = f"{where}.segments[{index}]"
+            texts(segment, "mood_tags", here)
+            text(segment, "ideal_music_description", here)
+
+
 def _given(layout: Layout, kind: Kind, rows: list[dict[str, Any]]) -> Entries:
     entries = Entries(rows=[], source="given")
     seen: set[str] = set()
@@ -116,7 +161,7 @@ def _given(layout: Layout, kind: Kind, rows: list[dict[str, Any]]) -> Entries:
     return entries
 
 
-def _from_captioner(layout: Layout, kind: Kind, writer: Writer) -> Entries:
+def _from_captioner(layout: Layout, kind: Kind) -> Entries:
     raw = layout.raw_captions(kind)
     media = layout.media(kind)
     if media is None:
@@ -145,8 +190,7 @@ def _from_captioner(layout: Layout, kind: Kind, writer: Writer) -> Entries:
     used = {row["filename"] for row in entries.rows}
     entries.dropped += [(name, "no caption matches it") for name in files if name not in used]
     entries.rows.sort(key=lambda row: str(row["filename"]))
-    safe = {title: safe_name(title) if title in matches else title for title in titles}
-    writer.json(layout.folder / f"{kind}_filename_map.json", safe, "maps of names")
+    entries.names = {t: safe_name(t) if t in matches else t for t in titles}
     return entries
 
 
@@ -192,9 +236,9 @@ def _from_files(
 def _sidecar(path: Path, kind: Kind) -> dict[str, Any]:
     """Return what the files beside a media file say about it."""
     entry: dict[str, Any] = {}
-    for text in (path.with_suffix(".txt"), path.with_name(f"{path.name}.txt")):
-        if text.is_file():
-            words = " ".join(_text(text).split())
+    for file in (path.with_suffix(".txt"), path.with_name(f"{path.name}.txt")):
+        if file.is_file():
+            words = " ".join(_read(file).split())
             key = "rich_caption" if kind == "music" else "ideal_music_description"
             entry[key] = words
     for file in (path.with_suffix(".json"), path.with_name(f"{path.name}.json")):
@@ -226,7 +270,7 @@ def _segments(value: Any, where: str) -> list[dict[str, Any]]:
     return value
 
 
-def _text(path: Path) -> str:
+def _read(path: Path) -> str:
     try:
         if path.stat().st_size > _LONGEST_SIDECAR:
             raise DataError("too large for a caption", where=path)

@@ -171,8 +171,7 @@ class _Preparation:
         """Do the steps in order; nothing is changed before all captions were read."""
         layout = self.layout
         entries: dict[Kind, Entries] = {
-            kind: read_entries(layout, kind, self.writer, force=self.force)
-            for kind in ("video", "music")
+            kind: read_entries(layout, kind, force=self.force) for kind in ("video", "music")
         }
         if not any(found.rows for found in entries.values()):
             raise DataError(
@@ -355,10 +354,13 @@ class _Preparation:
             advance=self.bars("listening to tracks", len(present)),
         )
         tracks = {track.path.name: track for track in library.tracks}
+        notes = [
+            f"{track.path.name}: {text}" for track in library.tracks for text in track.warnings
+        ]
         for copy, first in library.duplicates:
             tracks[copy.name] = tracks[first.name]
-        self._tell([(path.name, reason) for path, reason in library.skipped], [])
-        self.report.notes += [note for note in library.notes() if not note.startswith("skipped ")]
+            notes.append(f"{copy.name} has the same content as {first.name}; both are in the list")
+        self._tell([(path.name, reason) for path, reason in library.skipped], notes)
         rows = add_features(music.rows, tracks, force=self.force)
         music.changed |= rows != music.rows
         music.rows = rows
@@ -391,6 +393,9 @@ class _Preparation:
 
     def _save(self, kind: Kind, entries: Entries) -> None:
         path = self.layout.captions(kind)
+        if entries.names is not None:
+            names = self.layout.folder / f"{kind}_filename_map.json"
+            self.writer.json(names, entries.names, "maps of names")
         if entries.rows and (entries.changed or not path.is_file()):
             self.writer.json(path, entries.rows, "caption files")
 

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from segue.core.errors import DataError, MediaError
+from segue.core.errors import MediaError
 from segue.core.names import resolve
 from segue.core.progress import Advance
 from segue.media.embed import Embedder
 from segue.media.track import TrackAnalysis
-from segue.tasks.soundtrack.formats import clock_seconds, text, texts
+from segue.tasks.soundtrack.formats import text, texts
+from segue.tasks.soundtrack.formatting import segment_spans
 from segue.tasks.soundtrack.layout import Kind, Layout, Writer, vector_stem
 
 __all__ = [
@@ -33,7 +34,6 @@ __all__ = [
     "has_vector",
     "lacks_features",
     "picture_measures",
-    "segment_spans",
     "track_measures",
 ]
 
@@ -57,29 +57,6 @@ def has_vector(stem: Path) -> bool:
     return any(stem.with_name(stem.name + ending).is_file() for ending in (".npy", ".pt"))
 
 
-def segment_spans(row: dict[str, Any], where: str) -> list[tuple[float, float]]:
-    """Return (start, end) in seconds of every segment of an entry.
-
-    Raises:
-        DataError: a time is not one; names the key.
-    """
-    spans = []
-    for index, segment in enumerate(row["segments"]):
-        span = []
-        for key in ("start", "end"):
-            value = segment.get(key, "00:00")
-            try:
-                span.append(clock_seconds(value))
-            except ValueError:
-                raise DataError(
-                    f"{value!r} is not a time",
-                    where=f"{where}: '{row['filename']}'.segments[{index}].{key}",
-                    advice="Write MM:SS or HH:MM:SS",
-                ) from None
-        spans.append((span[0], span[1]))
-    return spans
-
-
 def add_video_vectors(
     layout: Layout,
     rows: Sequence[dict[str, Any]],
@@ -95,7 +72,7 @@ def add_video_vectors(
     found, media = Found(), layout.media("video")
     for row in rows:
         name = row["filename"]
-        spans = segment_spans(row, str(layout.captions("video")))
+        spans = segment_spans(row, f"{layout.captions('video')}: '{name}'")
         stems = [vector_stem(layout.folder, "video_embs", name, i) for i in range(len(spans))]
         wanted = [i for i, stem in enumerate(stems) if force or not has_vector(stem)]
         if not wanted:
