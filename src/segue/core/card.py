@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
+from segue.core.files import atomic_write, read_json
 from segue.core.tables import EvaluationTable
 
-__all__ = ["model_card"]
+__all__ = ["model_card", "write_card"]
 
 
 def model_card(
@@ -16,6 +19,7 @@ def model_card(
     *,
     table: EvaluationTable | None = None,
     limits: Sequence[str] = (),
+    figures: Mapping[str, str] | None = None,
 ) -> str:
     """Return the card as Markdown.
 
@@ -25,6 +29,7 @@ def model_card(
         config: the resolved configuration as TOML.
         table: the evaluation; without one the card says that there is none.
         limits: what the model cannot do, one sentence each.
+        figures: path of a picture relative to the card -> what it shows.
     """
     versions = ", ".join(f"{key} {text}" for key, text in facts.items() if key != "command")
     parts = [
@@ -37,12 +42,45 @@ def model_card(
         _data(table),
         "## Numbers",
         _numbers(table),
+        *(f"![{caption}]({path})" for path, caption in (figures or {}).items()),
         "## Limits",
         "\n".join(f"- {text}" for text in limits) or "None were stated.",
         "## Configuration",
         _fenced(config.strip(), "toml"),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def write_card(
+    folder: Path,
+    *,
+    table: EvaluationTable | None = None,
+    limits: Sequence[str] = (),
+    figures: Mapping[str, str] | None = None,
+) -> None:
+    """Write README.md of a run folder from its versions.json and config.toml.
+
+    Limits that an earlier card of the run states are kept, and `limits` are added.
+
+    Args:
+        folder: the run.
+        table: the evaluation.
+        limits: what the model cannot do, one sentence each.
+        figures: path of a picture relative to the folder -> what it shows.
+    """
+    path = folder / "README.md"
+    found = path.read_text(encoding="utf-8") if path.is_file() else ""
+    stated = re.search(r"^## Limits\n\n((?:- .*\n)+)", found, re.MULTILINE)
+    before = [line[2:] for line in stated[1].splitlines()] if stated else []
+    card = model_card(
+        folder.name,
+        read_json(folder / "versions.json"),
+        (folder / "config.toml").read_text(encoding="utf-8"),
+        table=table,
+        limits=list(dict.fromkeys([*before, *limits])),
+        figures=figures,
+    )
+    atomic_write(path, card)
 
 
 def _data(table: EvaluationTable | None) -> str:

@@ -11,11 +11,11 @@ from segue.cli import root
 from segue.core.errors import UnknownName, UsageError
 from segue.core.options import run
 from segue.core.tables import EvaluationTable
-from segue.tasks.soundtrack import evaluate as module
+from segue.tasks.soundtrack import playing as module
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.agents.plan import Plan
 from segue.tasks.soundtrack.config import SoundtrackConfig
-from segue.tasks.soundtrack.evaluate import BOUND, compare, evaluate, parse_agents
+from segue.tasks.soundtrack.evaluate import BOUND, compare, evaluate, parse_agents, with_runs
 from segue.tasks.soundtrack.tables import Tables
 from tests.synthetic_soundtrack import make_dataset, write_folder
 from tests.tasks.soundtrack.agents.small_tables import small_tables
@@ -33,7 +33,7 @@ def without_times(table: EvaluationTable) -> object:
 
 
 def test_the_planner_reaches_the_bound_and_random_is_the_floor() -> None:
-    table = compare(VIDEOS, AGENTS, "small", seeds=(0, 1))
+    table = compare(VIDEOS, AGENTS, "small", seeds=(0, 1), targets="drawn")
     means = {row.model: row.metrics["return"].value for row in table.rows}
     assert means["random"] < means["greedy"] < means["planner"]
     assert means["planner"] == pytest.approx(means[BOUND])  # proved optimal: problems are small
@@ -109,12 +109,12 @@ def test_all_agents_get_the_same_target_and_seeds_draw_new_ones() -> None:
                 {"Spy": Spy, "OtherSpy": OtherSpy}[n.split(":")[1]]() if ":" in n else make_agent(n)
             ),
         )
-        compare(VIDEOS, names, "small", seeds=(0, 1))
+        compare(VIDEOS, names, "small", seeds=(0, 1), targets="drawn")
         assert Spy.seen == OtherSpy.seen
         assert all(len(values) == 1 for values in Spy.seen)
         assert Spy.seen[:12] != Spy.seen[12:]
         OtherSpy.seen.clear()
-        compare(VIDEOS, names[1:], "small", seeds=(1,))  # alone, and from the second seed
+        compare(VIDEOS, names[1:], "small", seeds=(1,), targets="drawn")  # alone, and from the second seed
         assert OtherSpy.seen == Spy.seen[12:]
         Spy.seen.clear()
         compare(VIDEOS, names[:1], "small", targets="expected")
@@ -129,6 +129,64 @@ def test_the_same_seeds_give_the_same_table_and_its_json_is_read_back() -> None:
     changed = [replace(VIDEOS[0], fade_per_s=0.01), *VIDEOS[1:4]]
     other = compare(changed, ["random"], "small", seeds=(3,))
     assert other.data.fingerprint != tables[0].data.fingerprint
+
+
+def test_the_share_is_of_the_best_plan_found_and_the_bound_shows_what_is_left() -> None:
+    hard = [small_tables(seed, 8, 8, durations="short") for seed in range(6)]
+    table = compare(hard, ["greedy", "beam/2"], "small")  # the planner is asked all the same
+    planner = compare(hard, ["planner"], "small").row("planner").metrics["return"].value
+    greedy, bound = table.row("greedy").metrics, table.row(BOUND).metrics
+    assert greedy["return"].value + greedy["regret"].value == pytest.approx(planner)
+    assert bound["share"].value >= 1.0
+    assert bound["regret"].value == pytest.approx(planner - bound["return"].value)
+
+
+def test_knowing_the_target_is_worth_something_and_is_no_agent_of_the_table() -> None:
+    table = compare(VIDEOS, ["planner", "planner@known"], "small")
+    known, unknown = table.row("planner@known"), table.row("planner")
+    assert known.role == "bound"
+    assert known.metrics["return"].value > unknown.metrics["return"].value
+    assert unknown.metrics["share"].value == pytest.approx(1.0)
+    assert known.metrics["share"].value > 1.0
+    for drawn in compare(VIDEOS[:3], ["planner", "planner@known"], "x", targets="drawn").rows[:2]:
+        assert drawn.metrics["share"].value == pytest.approx(1.0)  # there all agents know it
+
+
+def test_tuned_agents_are_compared_with_every_baseline_and_each_other() -> None:
+    table = compare(VIDEOS[:4], ["random", "prior", "greedy", "policy", "policy-beam/4"], "small")
+    pairs = {(c.a, c.b, c.metric) for c in table.comparisons}
+    assert {(a, b) for a, b, m in pairs if m == "share"} == {
+        ("policy", "prior"),
+        ("policy", "greedy"),
+        ("policy-beam/4", "prior"),
+        ("policy-beam/4", "greedy"),
+        ("policy-beam/4", "policy"),
+    }
+    assert {r.model: r.role for r in table.rows}["policy-beam/4"] == "tuned"
+
+
+def test_runs_take_the_place_of_the_shipped_policy() -> None:
+    names = ["greedy", "policy", "policy-beam/4", "policy/elsewhere"]
+    runs = [Path("a/mine"), Path("b/mine"), Path("other")]
+    assert with_runs(names, []) == {name: name for name in names}
+    assert with_runs(names, runs) == {
+        "greedy": "greedy",
+        "a/mine": "policy/a/mine",
+        "b/mine": "policy/b/mine",
+        "other": "policy/other",
+        "a/mine + beam/4": "policy-beam/4/a/mine",
+        "b/mine + beam/4": "policy-beam/4/b/mine",
+        "other + beam/4": "policy-beam/4/other",
+        "policy/elsewhere": "policy/elsewhere",
+    }
+
+
+def test_more_episodes_are_more_seeds_and_fewer_are_fewer_videos() -> None:
+    dataset = make_dataset()
+    few = evaluate(dataset, ["random"], split="all", episodes=3)
+    many = evaluate(dataset, ["random"], split="all", episodes=9, seeds=(5,))
+    assert (few.data.n, few.seeds) == (3, (0,))
+    assert (many.data.n, many.seeds) == (4, (5, 6, 7))
 
 
 def test_where_nothing_can_be_decided_there_is_no_share() -> None:
@@ -173,7 +231,7 @@ def test_the_command_prints_one_json_object(
 ) -> None:
     folder = write_folder(make_dataset(), tmp_path)
     arguments = ["soundtrack", "evaluate", "--data", str(folder), "--split", "all", "--json"]
-    assert run(root, [*arguments, "--repeats", "2"]) == 0
+    assert run(root, [*arguments, "--agents", "random,greedy,planner", "--episodes", "8"]) == 0
     values = json.loads(capsys.readouterr().out)
     assert values["task"] == "soundtrack"
     assert values["seeds"] == [0, 1]

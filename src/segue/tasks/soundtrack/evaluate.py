@@ -1,73 +1,140 @@
 """Agents side by side on the same videos, with common random numbers.
 
-For every seed and video one switch target is drawn from the video's budget, and all agents are
-scored on it: the original redrew the target for each agent, which then differed by luck. The
-target is in the tables, so every agent may know it; `targets="expected"` keeps the budget's
-distribution instead and scores the switch term by its expectation, the same for everybody.
+The number of switches that a video wants is not known to anybody, only its distribution. With
+`targets="expected"` the switch term is paid by its expectation, the same for every agent and free
+of luck. With `targets="drawn"` one target is drawn for every seed and video, and every agent knows
+it and is scored on it (the original redrew it for each agent, which then differed by luck).
+`planner@known` is what a planner could earn that knew the target, in the mean over targets.
 
-    share  = (R - random) / (bound - random), of the means over videos and seeds
-    regret = bound - R
+    share  = (R - random) / (optimum - random), of the means over videos and seeds
+    regret = optimum - R
 
-`random` is the mean of RANDOM_DRAWS uniform plans for each video and seed, `bound` the planner's
-certified upper bound on any complete plan, so no share is above 1. Items are videos; seeds are
-averaged video by video. Intervals are bootstraps over videos; that of the share, a ratio of means,
-is linearised about the ratio (the delta method), so that long videos do not widen it.
+`random` is the mean of a few uniform plans for each video and seed, `optimum` the best plan that
+the planner or any agent in the table found, so no share is above 1. How much better a plan could be
+that nobody found is the row `upper bound`: the planner's certificate.
+
+Items are videos; seeds are averaged video by video. Intervals are bootstraps over videos; that of
+the share, a ratio of means, is linearised about the ratio (the delta method), so that long videos
+do not widen it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from segue.core.errors import UsageError
 from segue.core.progress import Advance, silent
-from segue.core.seeding import generator
-from segue.core.tables import Data, EvaluationTable, Role, paired_bootstrap
-from segue.tasks.soundtrack.agents import ROLES, make_agent
-from segue.tasks.soundtrack.agents.plan import Plan
+from segue.core.tables import Comparison, Data, EvaluationTable, Role, Row, paired_bootstrap
 from segue.tasks.soundtrack.config import Mode, SoundtrackConfig
 from segue.tasks.soundtrack.data import Dataset
-from segue.tasks.soundtrack.prior import default_prior, split_videos
+from segue.tasks.soundtrack.playing import Played, Targets, play
+from segue.tasks.soundtrack.prior import Prior, default_prior, split_videos
 from segue.tasks.soundtrack.scoring import TERMS
 from segue.tasks.soundtrack.tables import Floats, Tables, build_tables
+from segue.tasks.soundtrack.truth import chance_retrieval, retrieval, true_tracks
 
-__all__ = ["BOUND", "RANDOM_DRAWS", "Split", "Targets", "compare", "evaluate", "parse_agents"]
+__all__ = [
+    "BOUND",
+    "DEFAULT_AGENTS",
+    "Split",
+    "add_retrieval",
+    "compare",
+    "evaluate",
+    "parse_agents",
+    "play_dataset",
+    "tabulate",
+    "videos_of",
+    "with_runs",
+]
 
 Split = Literal["train", "test", "all"]
-Targets = Literal["drawn", "expected"]
 
 BOUND = "upper bound"
 """Name of the row that holds the planner's certified bound."""
-RANDOM_DRAWS = 5
+
+DEFAULT_AGENTS = (
+    "random",
+    "prior",
+    "greedy",
+    "greedy/alignment,same",
+    "margin/0.2",
+    "oracle_constrained_greedy",
+    "beam/8",
+    "beam/32",
+    "beam/128",
+    "planner",
+    "planner@known",
+    "policy",
+    "policy-beam/8",
+)
+"""From chance to the best that is known, in about this order."""
 
 _LOWER_IS_BETTER = ("regret", "target gap", "ms per video")
 
 
 def evaluate(
     dataset: Dataset,
-    agents: Sequence[str],
+    agents: Sequence[str] | Mapping[str, str],
     config: SoundtrackConfig | None = None,
     *,
     split: Split = "test",
     mode: Mode = "test",
-    targets: Targets = "drawn",
+    targets: Targets = "expected",
     seeds: Sequence[int] = (0,),
+    episodes: int | None = None,
+    prior: Prior | None = None,
     advance: Advance = silent,
 ) -> EvaluationTable:
-    """Score `agents` on the videos of a dataset.
+    """Score `agents` on the videos of a dataset; see `play_dataset` and `add_retrieval`."""
+    config = config or SoundtrackConfig()
+    played = play_dataset(
+        dataset,
+        agents,
+        config,
+        split=split,
+        mode=mode,
+        targets=targets,
+        seeds=seeds,
+        episodes=episodes,
+        prior=prior,
+        advance=advance,
+    )
+    videos = videos_of(dataset, config, split, episodes)
+    return add_retrieval(tabulate(played), dataset, videos, played)
+
+
+def play_dataset(
+    dataset: Dataset,
+    agents: Sequence[str] | Mapping[str, str],
+    config: SoundtrackConfig | None = None,
+    *,
+    split: Split = "test",
+    mode: Mode = "test",
+    targets: Targets = "expected",
+    seeds: Sequence[int] = (0,),
+    episodes: int | None = None,
+    prior: Prior | None = None,
+    advance: Advance = silent,
+) -> Played:
+    """Let `agents` decide the videos of a dataset.
 
     Args:
         dataset: the library and the videos.
-        agents: names, see `segue.tasks.soundtrack.agents`.
+        agents: names, see `segue.tasks.soundtrack.agents`, or row name -> name.
         config: weights, division of the videos, spread of the budget.
         split: which videos of the division in `config`. With a single video all are the same.
         mode: "test" scores alignment unfaded, as the original's final evaluation does.
         targets: see the module.
         seeds: each draws its own targets and its own randomness of the agents.
+        episodes: at least this many, by as many consecutive seeds from the first of `seeds` as it
+            takes; fewer than there are videos are the first videos.
+        prior: of a run; None fits one on the training videos.
         advance: called after each video and seed, with amounts that add up to 1.
 
     Raises:
@@ -82,68 +149,108 @@ def evaluate(
             where="evaluate",
             advice="Leave it out, or run the environment itself",
         )
-    prior = default_prior(dataset, config)
-    videos = _videos(dataset, config, split)
+    prior = prior or default_prior(dataset, config)
+    videos = videos_of(dataset, config, split, episodes)
+    if episodes is not None:
+        seeds = range(seeds[0], seeds[0] + -(-episodes // len(videos)))
     tables = [
         build_tables(dataset, prior, v, config.weights.weights(), mode, None, config.kappa)
         for v in videos
     ]
     name = f"{dataset.name}, {split}" if split != "all" else dataset.name
-    return compare(tables, agents, name, targets=targets, seeds=seeds, advance=advance)
+    return play(tables, agents, name, targets=targets, seeds=seeds, advance=advance)
 
 
 def compare(
     tables: Sequence[Tables],
-    agents: Sequence[str],
+    agents: Sequence[str] | Mapping[str, str],
     name: str,
     *,
-    targets: Targets = "drawn",
+    targets: Targets = "expected",
     seeds: Sequence[int] = (0,),
     advance: Advance = silent,
 ) -> EvaluationTable:
-    """Score `agents` on videos given as tables; see `evaluate`."""
-    if not agents:
-        raise UsageError("no agent to evaluate", advice="Give --agents random,greedy,planner")
-    if not seeds or not tables:
-        raise UsageError("nothing to evaluate: no video or no seed")
-    makers = {agent: make_agent(agent) for agent in dict.fromkeys(agents)}
-    planner, random = make_agent("planner"), make_agent("random")
-    bounds, floors = np.empty((len(seeds), len(tables))), np.empty((len(seeds), len(tables)))
-    plans: dict[str, list[list[Plan]]] = {agent: [[] for _ in seeds] for agent in makers}
-    scored = [[_with_target(t, targets, seed, v) for v, t in enumerate(tables)] for seed in seeds]
+    """Score `agents` on videos given as tables; see `play` and `tabulate`."""
+    return tabulate(play(tables, agents, name, targets=targets, seeds=seeds, advance=advance))
 
-    for s, seed in enumerate(seeds):
-        for v, video in enumerate(scored[s]):
-            best: Plan | None = None
-            for agent, maker in makers.items():
-                plan = maker.plan(video, generator(seed, "agent", agent, v))
-                plans[agent][s].append(plan)
-                if agent == "planner":
-                    best = plan
-            best = best or planner.plan(video, generator(seed, "bound", v))
-            assert best.upper_bound is not None
-            bounds[s, v] = best.upper_bound
-            rng = generator(seed, "random floor", v)
-            floors[s, v] = np.mean([random.plan(video, rng).return_ for _ in range(RANDOM_DRAWS)])
-            advance(1 / (len(seeds) * len(tables)))
 
-    scores = {agent: _metrics(rows, scored, bounds, floors) for agent, rows in plans.items()}
+def tabulate(played: Played) -> EvaluationTable:
+    """Return metrics with their intervals, and paired comparisons.
+
+    A tuned agent is compared with every prior and baseline, and with the tuned ones before it; a
+    baseline with the strongest other one.
+    """
+    scores = {row: _metrics(row, played) for row in played.plans}
     for term in TERMS:  # one that nobody earned or paid would be a column of zeros
         if not any(metrics[term].any() for metrics in scores.values()):
             for metrics in scores.values():
                 del metrics[term]
-    scores[BOUND] = {"return": bounds, "regret": np.zeros_like(bounds)}
-    roles: dict[str, Role] = {agent: ROLES.get(agent, "baseline") for agent in makers}
-    roles[BOUND] = "bound"
+    scores[BOUND] = {"return": played.bounds, **_shares(played.bounds, played)}
+    roles: dict[str, Role] = {**played.roles, BOUND: "bound"}
+    first = played.tables[0]
     table = EvaluationTable.from_scores(
         "soundtrack",
-        Data(name=name, n=len(tables), fingerprint=_fingerprint(tables)),
+        Data(name=played.name, n=len(first), fingerprint=_fingerprint(first)),
         scores,
         roles,
-        seeds=seeds,
+        seeds=played.seeds,
         lower_is_better=_LOWER_IS_BETTER,
     )
-    return replace(table, comparisons=(*table.comparisons, *_comparisons(scores, roles)))
+    return replace(table, comparisons=tuple(_comparisons(scores, roles)))
+
+
+def add_retrieval(
+    table: EvaluationTable, dataset: Dataset, videos: Sequence[int], played: Played
+) -> EvaluationTable:
+    """Add recall and median rank to the rows of prior and chance where true pairs are known.
+
+    Args:
+        table: of `tabulate`.
+        dataset: what was played.
+        videos: [n] which of its videos.
+        played: the tables that the fit is read from.
+
+    Raises:
+        DataError: captions name a track that is not in the library.
+    """
+    truth = true_tracks(dataset)
+    found = retrieval(played.tables[0], [truth[v] for v in videos])
+    if not found:
+        return table
+    chance = chance_retrieval(len(dataset.tracks))
+    rows = [
+        replace(row, metrics=row.metrics | (found if row.role == "prior" else chance))
+        if row.role in ("prior", "random")
+        else row
+        for row in table.rows
+    ]
+    if not any(row.role == "prior" for row in rows):
+        rows.append(Row(model="prior", role="prior", metrics=found))
+    return replace(table, rows=tuple(rows))
+
+
+def with_runs(agents: Sequence[str], runs: Sequence[Path]) -> dict[str, str]:
+    """Return row name -> agent: the policies of the runs take the place of the shipped one.
+
+    Args:
+        agents: names.
+        runs: folders of trained policies. Without one, names stay as they are.
+    """
+    rows: dict[str, str] = {}
+    for agent in agents:
+        base, _, setting = agent.partition("/")
+        whole = "/" in setting if base == "policy-beam" else bool(setting)
+        if base not in ("policy", "policy-beam") or whole or not runs:
+            rows[agent] = agent
+            continue
+        for run in runs:
+            same = [other for other in runs if other.name == run.name]
+            label = run.name if len(same) == 1 else str(run)
+            if base == "policy":
+                rows[label] = f"policy/{run}"
+            else:
+                rows[f"{label} + beam/{setting or 8}"] = f"policy-beam/{setting or 8}/{run}"
+    return rows
 
 
 def parse_agents(text: str) -> list[str]:
@@ -164,7 +271,14 @@ def parse_agents(text: str) -> list[str]:
     return names
 
 
-def _videos(dataset: Dataset, config: SoundtrackConfig, split: Split) -> list[int]:
+def videos_of(
+    dataset: Dataset, config: SoundtrackConfig, split: Split, episodes: int | None = None
+) -> list[int]:
+    """Return which videos of a dataset are in a split, at most the first `episodes`.
+
+    Raises:
+        UsageError: none is.
+    """
     n_videos = len(dataset.videos)
     train, test = split_videos(n_videos, config.data.split_ratio, config.data.split_seed)
     everything = list(range(n_videos))
@@ -176,62 +290,63 @@ def _videos(dataset: Dataset, config: SoundtrackConfig, split: Split) -> list[in
             where=dataset.name,
             advice="Change data.split_ratio, or evaluate --split all",
         )
-    return sorted(chosen)
+    return sorted(chosen)[:episodes]
 
 
-def _with_target(tables: Tables, targets: Targets, seed: int, video: int) -> Tables:
-    if targets == "expected":
-        return tables
-    rng = generator(seed, "target", video)
-    target = rng.choice(tables.target_values, p=tables.target_probabilities)
-    return replace(tables, target_values=np.array([target]), target_probabilities=np.ones(1))
+def _shares(returns: Floats, played: Played) -> dict[str, Floats]:
+    """Return share and regret, [S, n] each; no share where any legal plan is as good as another."""
+    gained, reach = returns - played.floors, played.optima - played.floors
+    found = {"regret": played.optima - returns}
+    if reach.mean() <= 1e-9:
+        return found
+    share = gained.mean() / reach.mean()
+    # Their mean is the ratio of the means; their spread is that of the ratio.
+    return {"share": share + (gained - share * reach) / reach.mean(), **found}
 
 
-def _metrics(
-    plans: list[list[Plan]], scored: list[list[Tables]], bounds: Floats, floors: Floats
-) -> dict[str, Floats]:
+def _metrics(row: str, played: Played) -> dict[str, Floats]:
     """Return every metric of one agent, [S, n] each."""
+    plans = played.plans[row]
 
     def each(value: Any) -> Floats:
-        return np.array([[value(plan) for plan in row] for row in plans], dtype=np.float64)
+        return np.array([[value(plan) for plan in plans_] for plans_ in plans], dtype=np.float64)
 
-    target = np.array(
-        [[float(t.target_values @ t.target_probabilities) for t in row] for row in scored]
+    returns = played.returns[row]
+    metrics = {"return": returns, **_shares(returns, played)}
+    metrics["switches"] = each(lambda plan: plan.switches)
+    metrics["target gap"] = np.array(
+        [
+            [
+                float(np.abs(plan.switches - t.target_values) @ t.target_probabilities)
+                for plan, t in zip(some, tables, strict=True)
+            ]
+            for some, tables in zip(plans, played.tables, strict=True)
+        ]
     )
-    returns, switches = each(lambda plan: plan.return_), each(lambda plan: plan.switches)
-    metrics = {"return": returns}
-    gained, reach = returns - floors, bounds - floors
-    if reach.mean() > 1e-9:  # else every legal plan is as good as any other
-        share = gained.mean() / reach.mean()
-        # Their mean is the ratio of the means; their spread is that of the ratio.
-        metrics["share"] = share + (gained - share * reach) / reach.mean()
-    metrics["regret"] = bounds - returns
-    metrics["switches"] = switches
-    metrics["target gap"] = np.abs(switches - target)
     metrics["ms per video"] = each(lambda plan: 1000 * plan.seconds)
     for name in TERMS:
         metrics[name] = each(lambda plan, name=name: plan.terms[name])
     return metrics
 
 
-def _comparisons(scores: dict[str, dict[str, Floats]], roles: dict[str, Role]) -> list[Any]:
-    """Compare the return of every agent that is not tuned with the strongest other baseline."""
-    baselines = [agent for agent, role in roles.items() if role in ("prior", "baseline")]
-    found = []
-    for agent, role in roles.items():
-        others = [b for b in baselines if b != agent]
-        if role in ("bound", "random", "tuned") or not others:
-            continue
-        strongest = max(others, key=lambda b: float(scores[b]["return"].mean()))
-        found.append(
-            paired_bootstrap(
-                scores[agent]["return"],
-                scores[strongest]["return"],
-                np.random.default_rng(0),
-                names=(agent, strongest, "return"),
-            )
+def _comparisons(scores: dict[str, dict[str, Floats]], roles: dict[str, Role]) -> list[Comparison]:
+    pairs: list[tuple[str, str]] = []
+    others = [row for row, role in roles.items() if role in ("prior", "baseline")]
+    tuned = [row for row, role in roles.items() if role == "tuned"]
+    for row in others:
+        rivals = [b for b in others if b != row]
+        if rivals:
+            pairs.append((row, max(rivals, key=lambda b: float(scores[b]["return"].mean()))))
+    for index, row in enumerate(tuned):
+        pairs += [(row, other) for other in [*others, *tuned[:index]]]
+    return [
+        paired_bootstrap(
+            scores[a][metric], scores[b][metric], np.random.default_rng(0), names=(a, b, metric)
         )
-    return found
+        for a, b in pairs
+        for metric in ("return", "share")
+        if metric in scores[a] and (metric == "return" or a in tuned)
+    ]
 
 
 def _fingerprint(tables: Sequence[Tables]) -> str:

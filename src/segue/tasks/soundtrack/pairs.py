@@ -28,7 +28,7 @@ from segue.tasks.soundtrack.data import Dataset, Video
 from segue.tasks.soundtrack.formats import read_list, text
 from segue.tasks.soundtrack.inputs import Inputs, joined
 
-__all__ = ["Pairs", "collect_pairs"]
+__all__ = ["Pairs", "collect_pairs", "named_tracks"]
 
 Floats = NDArray[np.float32]
 
@@ -113,7 +113,7 @@ def collect_pairs(
     Raises:
         DataError: no pair was found, or a named track is not in the library.
     """
-    named = _named(dataset, folder)
+    named = named_tracks(dataset, folder)
     pictures: list[Floats] = []
     sounds: list[Floats] = []
     videos: list[int] = []
@@ -159,8 +159,12 @@ def collect_pairs(
     )
 
 
-def _named(dataset: Dataset, folder: Path) -> dict[str, list[int | None]]:
-    """Return for every video with named tracks the track of each segment."""
+def named_tracks(dataset: Dataset, folder: Path) -> dict[str, list[int | None]]:
+    """Return for every video with named tracks the track of each segment.
+
+    Raises:
+        DataError: a named track is not in the library; names file and key.
+    """
     path = folder / "video_captions.json"
     by_name = {track.name: index for index, track in enumerate(dataset.tracks)}
     found: dict[str, list[int | None]] = {}

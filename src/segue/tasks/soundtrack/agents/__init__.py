@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from segue.core.tables import Role
     from segue.tasks.soundtrack.agents.plan import Agent
 
-__all__ = ["AGENTS", "ROLES", "make_agent"]
+__all__ = ["AGENTS", "ROLES", "make_agent", "role_of"]
 
 _HERE = "segue.tasks.soundtrack.agents"
 
@@ -26,12 +26,24 @@ AGENTS: dict[str, str] = {
     "planner": f"{_HERE}.planner:Planner",
     "policy": f"{_HERE}.policy:Policy",
     "policy-beam": f"{_HERE}.policy:PolicyBeam",
+    "prior": f"{_HERE}.greedy:Similarity",
     "random": f"{_HERE}.greedy:Random",
 }
 
-ROLES: dict[str, Role] = {"random": "random", "greedy/alignment": "prior"}
-"""Role of an agent in the evaluation table; every other one is a baseline. Retrieval by similarity
-alone is the prior of this task."""
+ROLES: dict[str, Role] = {
+    "random": "random",
+    "prior": "prior",
+    "greedy/alignment": "prior",
+    "policy": "tuned",
+    "policy-beam": "tuned",
+}
+"""Role of an agent in the evaluation table, by its name with or without setting; every other one is
+a baseline. Retrieval by similarity alone is the prior of this task."""
+
+
+def role_of(name: str) -> Role:
+    """Return the role of an agent in the evaluation table."""
+    return ROLES.get(name, ROLES.get(name.partition("/")[0], "baseline"))
 
 
 def make_agent(name: str) -> Agent:

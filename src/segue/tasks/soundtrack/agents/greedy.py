@@ -18,7 +18,7 @@ from segue.tasks.soundtrack.agents.position import Position, advance, legal, loo
 from segue.tasks.soundtrack.scoring import TERMS
 from segue.tasks.soundtrack.tables import Floats, Tables
 
-__all__ = ["Greedy", "MarginGreedy", "PlannedGreedy", "Random", "best_action"]
+__all__ = ["Greedy", "MarginGreedy", "PlannedGreedy", "Random", "Similarity", "best_action"]
 
 _ORIGINAL_NAMES = {
     "alignment_reward": "alignment",
@@ -55,6 +55,13 @@ class Greedy:
     def plan(self, tables: Tables, rng: np.random.Generator) -> Plan:
         """Return the greedy plan; see `Agent.plan`. Nothing is random."""
         return _walk(tables, lambda position: best_action(_rewards(tables, position, self._terms)))
+
+
+class Similarity(Greedy):
+    """The most similar track for every segment: retrieval, the prior of this task."""
+
+    def __init__(self) -> None:
+        super().__init__("alignment")
 
 
 class MarginGreedy:

@@ -1,0 +1,157 @@
+"""Figures of an evaluation and of a training run, as PNG files.
+
+`draw_episode` shows what each agent earned in every segment of one video, term by term;
+`draw_returns` the distribution of the agents' returns; `draw_learning` everything that a run
+logged; `draw_confusion` a confusion matrix. Nothing here decides or scores.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segue.core.errors import DataError
+from segue.core.files import atomic_path
+from segue.tasks.soundtrack.agents.plan import Plan
+from segue.tasks.soundtrack.confusion import Confusion
+from segue.tasks.soundtrack.scoring import TERMS
+from segue.tasks.soundtrack.tables import Floats
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_confusion", "draw_episode", "draw_learning", "draw_returns"]
+
+_DPI = 110
+_MOST_PANELS = 16
+
+
+def draw_episode(path: Path, video: str, plans: Mapping[str, Plan]) -> None:
+    """Draw the weighted terms of one video, segment by segment, one panel for each term.
+
+    Args:
+        path: the PNG file.
+        video: its name, for the title.
+        plans: agent -> plan of this video; at least one.
+    """
+    used = [name for name in TERMS if any(p.step_terms[name].any() for p in plans.values())]
+    with _figure(path, len(used) + 1) as (figure, axes):
+        for axis, name in zip(axes, [*used, "total"], strict=True):
+            for color, (agent, plan) in enumerate(plans.items()):
+                steps = (
+                    np.sum(list(plan.step_terms.values()), axis=0)
+                    if name == "total"
+                    else plan.step_terms[name]
+                )
+                axis.plot(steps, marker=".", linewidth=1, label=agent, color=f"C{color % 10}")
+            axis.set_title(name)
+            axis.set_xlabel("segment")
+        axes[-1].legend(fontsize="x-small")
+        figure.suptitle(f"Reward of each segment of {video}")
+
+
+def draw_returns(path: Path, returns: Mapping[str, Floats]) -> None:
+    """Draw a histogram and the quantiles of the returns of several agents.
+
+    Args:
+        path: the PNG file.
+        returns: agent -> returns of any shape; at least one agent.
+    """
+    values = {agent: np.sort(np.ravel(found)) for agent, found in returns.items()}
+    everything = np.concatenate(list(values.values()))
+    edges = np.linspace(everything.min(), everything.max() + 1e-9, 41)
+    with _figure(path, 2) as (figure, axes):
+        for color, (agent, found) in enumerate(values.items()):
+            axes[0].hist(
+                found, bins=edges, histtype="step", label=agent, color=f"C{color % 10}",
+                linestyle="-" if color < 10 else "--",
+            )  # fmt: skip
+            share = (np.arange(len(found)) + 0.5) / len(found)
+            axes[1].plot(
+                share, found, label=agent, color=f"C{color % 10}",
+                linestyle="-" if color < 10 else "--",
+            )  # fmt: skip
+        axes[0].set(title="histogram", xlabel="return of a video", ylabel="videos")
+        axes[1].set(title="quantiles", xlabel="share of the videos", ylabel="return of a video")
+        axes[1].legend(fontsize="x-small")
+        figure.suptitle("Returns of the agents on the same videos")
+
+
+def draw_learning(path: Path, metrics: Path) -> bool:
+    """Draw everything numeric that a run logged, over its steps.
+
+    Args:
+        path: the PNG file.
+        metrics: metrics.jsonl of a run.
+
+    Returns:
+        Whether there was anything to draw.
+
+    Raises:
+        DataError: a line is not JSON.
+    """
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for number, line in enumerate(metrics.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            row: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise DataError(f"line {number} is not JSON: {error}", where=metrics) from None
+        for name, value in row.items():
+            if name != "step" and isinstance(value, int | float) and not isinstance(value, bool):
+                curves.setdefault(name, []).append((float(row["step"]), float(value)))
+    drawn = list(curves.items())[:_MOST_PANELS]
+    if not drawn:
+        return False
+    with _figure(path, len(drawn)) as (figure, axes):
+        for axis, (name, points) in zip(axes, drawn, strict=True):
+            axis.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else "")
+            axis.set_title(name)
+            axis.set_xlabel("step")
+        figure.suptitle("What the run logged")
+    return True
+
+
+def draw_confusion(path: Path, found: Confusion) -> None:
+    """Draw a confusion matrix; every row has its own scale, for only its order means anything."""
+    matrix = np.array(found.matrix)
+    low, high = matrix.min(axis=1, keepdims=True), matrix.max(axis=1, keepdims=True)
+    with _figure(path, 1) as (figure, axes):
+        axis = axes[0]
+        axis.imshow((matrix - low) / np.maximum(high - low, 1e-9), cmap="Blues")
+        for (i, j), cell in np.ndenumerate(matrix):
+            axis.text(
+                j, i, f"{cell:.1f}", ha="center", va="center", fontsize="x-small",
+                weight="bold" if i == j else "normal",
+                color="white" if cell > (low[i, 0] + 2 * high[i, 0]) / 3 else "black",
+            )  # fmt: skip
+        names = [name[:16] for name in found.names]
+        axis.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize="x-small")
+        axis.set_yticks(range(len(names)), names, fontsize="x-small")
+        axis.set(xlabel="music of", ylabel="video")
+        figure.suptitle(f"Own music first in {found.top_1:.0%} of the rows")
+
+
+@contextmanager
+def _figure(path: Path, n_panels: int) -> Iterator[tuple[Figure, Sequence[Any]]]:
+    """Give a figure with panels; write it when the block ends."""
+    # The object interface: no global state, no window, usable from any thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = min(n_panels, 4 if n_panels > 4 else 2)
+    rows = -(-n_panels // columns)
+    size = (4.2 * columns, 3.4 * rows + 0.5) if n_panels > 1 else (6.0, 6.0)
+    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for unused in grid[n_panels:]:
+        unused.set_visible(False)
+    yield figure, list(grid[:n_panels])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", metadata={"Software": "segue"})

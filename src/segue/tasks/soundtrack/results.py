@@ -1,0 +1,180 @@
+"""What an evaluation leaves in a run folder: its table, figures, renderings, and the model card.
+
+RUN/evaluation.json              the table
+RUN/figures/returns.png          histogram and quantiles of the agents
+RUN/figures/episode.png          reward terms of the first video
+RUN/figures/learning.png         what the run logged
+RUN/renders/<video>-<agent>.mp4  with `render_played`
+RUN/README.md                    the model card, with the table and the names of the figures
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segue.core.card import write_card
+from segue.core.errors import MediaError, UsageError
+from segue.core.files import atomic_write
+from segue.core.lock import FolderLock
+from segue.core.progress import AddBar
+from segue.core.tables import EvaluationTable
+from segue.tasks.soundtrack.data import Dataset
+from segue.tasks.soundtrack.figures import draw_episode, draw_learning, draw_returns
+from segue.tasks.soundtrack.playing import Played
+from segue.tasks.soundtrack.prepare import no_bars
+from segue.tasks.soundtrack.render import RenderConfig, Rendered, render_plan, tiling
+
+if TYPE_CHECKING:
+    from segue.tasks.soundtrack.pretrain import Pretrained
+
+__all__ = ["divide_runs", "render_played", "save_evaluation"]
+
+LIMITS = (
+    "It is scored by a reward, not by people; the reward knows what the embedder sees and hears.",
+    "The numbers hold for the data named above; other films and libraries can differ.",
+)
+
+
+def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
+    """Return (runs with a policy, the run with a prior and perhaps a space of its own).
+
+    Raises:
+        RunError: a run holds neither, or is not finished.
+        UsageError: two runs hold a prior.
+    """
+    from segue.tasks.soundtrack.pretrain import load_pretrained
+
+    policies = [run for run in runs if (run / "policy.json").is_file()]
+    priors = [run for run in runs if run not in policies]
+    if len(priors) > 1:
+        raise UsageError(
+            f"{priors[0]} and {priors[1]} both hold a prior, and no policy",
+            where="--run",
+            advice="Videos can be compared in one space only; give one of them",
+        )
+    return policies, load_pretrained(priors[0]) if priors else None
+
+
+def save_evaluation(run: Path, table: EvaluationTable, played: Played) -> list[Path]:
+    """Write table, figures and model card into a run folder; return the figures.
+
+    Raises:
+        RunError: another process is writing to the run.
+    """
+    lock = FolderLock(run)
+    try:
+        atomic_write(run / "evaluation.json", table.to_json() + "\n")
+        folder = run / "figures"
+        draw_returns(folder / "returns.png", played.returns)
+        rows = _telling(played)
+        draw_episode(
+            folder / "episode.png",
+            f"the first video of {played.name}",
+            {row: played.plans[row][0][0] for row in rows},
+        )
+        figures = [folder / "returns.png", folder / "episode.png"]
+        if (run / "metrics.jsonl").is_file() and draw_learning(
+            folder / "learning.png", run / "metrics.jsonl"
+        ):
+            figures.append(folder / "learning.png")
+        captions = {
+            "returns.png": "Returns of the agents on the same videos",
+            "episode.png": "Reward terms of one video, segment by segment",
+            "learning.png": "What the run logged",
+        }
+        write_card(
+            run,
+            table=table,
+            limits=LIMITS,
+            figures={f"figures/{f.name}": captions[f.name] for f in figures},
+        )
+    finally:
+        lock.release()
+    return figures
+
+
+def render_played(
+    folder: Path,
+    dataset: Dataset,
+    videos: Sequence[int],
+    played: Played,
+    config: RenderConfig | None = None,
+    bars: AddBar = no_bars,
+) -> list[Rendered]:
+    """Write what the tuned agents, or else all of them, chose for every video as films.
+
+    Args:
+        folder: for the films.
+        dataset: its media must be there.
+        videos: [n] indices of the played videos.
+        played: the plans; those of the first seed are rendered.
+        config: layout and mix.
+        bars: adds a progress bar.
+
+    Raises:
+        MediaError: a file is missing or cannot be used.
+    """
+    from segue.media.films import watch
+    from segue.media.library import analyse_library
+
+    config = config or RenderConfig()
+    rows = [row for row, role in played.roles.items() if role == "tuned"] or list(played.plans)
+    used = sorted({int(k) for row in rows for plan in played.plans[row][0] for k in plan.tracks})
+    for path in [dataset.tracks[k].path for k in used] + [dataset.videos[v].path for v in videos]:
+        if not Path(path).is_file():
+            raise MediaError("no such file, so nothing can be rendered", where=path)
+    heard = analyse_library(
+        [dataset.tracks[k].path for k in used],
+        config.workers,
+        bars("listening to the tracks used", len(used)),
+    )
+    known = {track.path: track for track in heard.tracks}
+    known |= {copy: known[first] for copy, first in heard.duplicates if first in known}
+    missing = [k for k in used if Path(dataset.tracks[k].path) not in known]
+    if missing:
+        raise UsageError(
+            f"{heard.skipped[0][1]}, so nothing can be rendered with it",
+            where=dataset.tracks[missing[0]].path,
+        )
+    place = {k: index for index, k in enumerate(used)}
+    tracks = [known[Path(dataset.tracks[k].path)] for k in used]
+    done = []
+    for index, v in enumerate(videos):
+        video = dataset.videos[v]
+        film = watch(Path(video.path))
+        spans, kept = tiling([s.start_s for s in video.segments], film.picture.duration_s)
+        for row in rows:
+            plan = played.plans[row][0][index]
+            chosen = plan.tracks[kept].copy()
+            for t, k in enumerate(chosen):
+                chosen[t] = place[int(k)]
+            name = f"{Path(video.name).stem}-{re.sub(r'[^A-Za-z0-9.]+', '-', row)}"
+            done.append(
+                render_plan(
+                    film,
+                    spans,
+                    replace(plan, tracks=chosen, offsets_s=plan.offsets_s[kept]),
+                    tracks,
+                    folder / f"{name}{Path(video.name).suffix}",
+                    config,
+                    name=row,
+                    advance=bars(f"mixing {name}", float(film.picture.duration_s)),
+                )
+            )
+    return done
+
+
+def _telling(played: Played) -> list[str]:
+    """Return the rows worth drawing together: chance, prior, strongest baseline, tuned."""
+    mean = {row: float(values.mean()) for row, values in played.returns.items()}
+
+    def best(role: str) -> list[str]:
+        rows = [row for row, r in played.roles.items() if r == role]
+        return [max(rows, key=lambda row: mean[row])] if rows else []
+
+    tuned = [row for row, role in played.roles.items() if role == "tuned"]
+    return [*best("random"), *best("prior"), *best("baseline"), *tuned] or list(played.plans)
