@@ -66,7 +66,8 @@ class Outlook:
     best: Floats
     """[T] best reward of starting any track, hand-over left out."""
     lasts: Indices
-    """[T, K] segments that the track can play, at least 1, not past the end of the video."""
+    """[T, K] segments that the track can play, at least 1 where it is allowed at all, not past the
+    end of the video."""
 
 
 def outlook(tables: Tables) -> Outlook:
@@ -87,7 +88,8 @@ def outlook(tables: Tables) -> Outlook:
     lasts = np.empty((n_segments, n_tracks), dtype=np.int64)
     for t in range(n_segments):
         elapsed = clock[t:n_segments] - clock[t]
-        lasts[t] = np.minimum(np.searchsorted(elapsed, durations), barrier[t] - t)
+        unforbidden = np.maximum(np.searchsorted(elapsed, durations), 1)
+        lasts[t] = np.minimum(unforbidden, barrier[t] - t)
         gains[t, 0] = np.where(np.isfinite(now[t]), now[t] - best[t], np.nan)
         for i in range(1, min(DEPTH, n_segments - t)):
             gain = fits[t + i] * fading(tables.fade_per_s, elapsed[i]) - best[t + i]

@@ -29,7 +29,7 @@ from segue.tasks.soundtrack.candidates import (
 from segue.tasks.soundtrack.scoring import REPEAT
 from segue.tasks.soundtrack.tables import Floats
 
-__all__ = ["CANDIDATE_NUMBERS", "STATE_NUMBERS", "CandidateEpisodes", "Numbers"]
+__all__ = ["CANDIDATE_NUMBERS", "SHARPNESS", "STATE_NUMBERS", "CandidateEpisodes", "Numbers"]
 
 CANDIDATE_NUMBERS = (
     *FIXED_NUMBERS,

@@ -64,9 +64,7 @@ class PolicyBeam:
         started = time.perf_counter()
         check(tables)
         stack = CandidateStack([tables], self._stored.n_candidates)
-        plans = np.concatenate(
-            [greedy_plans(self._stored, stack), beam_plans(self._stored, stack, self._width)]
-        )
+        plans = beam_plans(self._stored, stack, self._width)
         return finish(tables, plans[int(returns(tables, plans).argmax())], started)
 
 
@@ -89,21 +87,25 @@ def greedy_plans(stored: StoredPolicy, stack: CandidateStack) -> list[Indices]:
 
 
 def beam_plans(stored: StoredPolicy, stack: CandidateStack, width: int) -> Indices:
-    """Return the most probable plans for the first video, [<= width, T] library actions.
+    """Return probable plans for the first video, [<= width + 1, T] library actions.
 
-    Beginnings are ranked by the sum of their actions' log-probabilities.
+    Beginnings are ranked by the sum of their actions' log-probabilities. The last plan is that of
+    `greedy_plans`, which a narrow beam may lose.
     """
-    n_segments = int(stack.n_segments[0])
-    episodes = CandidateEpisodes(stack, np.zeros(1, dtype=np.int64))
+    # The last row of everything is the policy's own plan; it costs nothing in the same batch.
+    episodes = CandidateEpisodes(stack, np.zeros(2, dtype=np.int64))
     likelihood = np.zeros(1, dtype=np.float32)
-    plans = np.empty((1, 0), dtype=np.int64)
-    for _ in range(n_segments):
+    plans = np.empty((2, 0), dtype=np.int64)
+    for _ in range(int(stack.n_segments[0])):
         logits = _logits(stored, episodes)
-        allowed = int((logits > _HALF).sum())
-        total = np.where(logits > _HALF, likelihood[:, None] + log_softmax(logits), -np.inf)
-        order = np.argsort(-total.ravel(), kind="stable")[: min(width, allowed)]
+        allowed = logits[:-1] > _HALF
+        total = np.where(allowed, likelihood[:, None] + log_softmax(logits[:-1]), -np.inf)
+        order = np.argsort(-total.ravel(), kind="stable")[: min(width, int(allowed.sum()))]
         parent, action = np.divmod(order, logits.shape[1])
-        likelihood, episodes = total[parent, action], episodes.take(parent)
+        likelihood = total[parent, action]
+        parent = np.append(parent, len(logits) - 1)
+        action = np.append(action, logits[-1].argmax())
+        episodes = episodes.take(parent)
         chosen = episodes.library_actions(action)
         plans = np.concatenate([plans[parent], chosen[:, None]], axis=1)
         episodes.step(action)
