@@ -19,7 +19,7 @@ prints them all again, beside single features and chance.
   110 excerpts from their ratings of energy and valence (R^2 .94). Finds the tense variant of one
   and the same theme (15 of 15 pairs), but inherits the doubt of valence elsewhere.
 - *pace*: onsets a second and the centroid of their rhythm. Not tempo: the tempo of a machine is
-  often an octave off and alone says nothing about arousal (.48).
+  often an octave off.
 - *brightness*: mean log centroid of the spectrum; what it measures is exact, but it is a matter of
   timbre, not of mood.
 
