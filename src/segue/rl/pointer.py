@@ -33,12 +33,19 @@ if TYPE_CHECKING:
 
     import torch
 
-__all__ = ["NumpyPointer", "PointerConfig", "log_softmax", "make_pointer", "pointer_arrays"]
+__all__ = [
+    "FORBIDDEN",
+    "NumpyPointer",
+    "PointerConfig",
+    "log_softmax",
+    "make_pointer",
+    "pointer_arrays",
+]
 
 Narrow = NDArray[np.float32]
 Flags = NDArray[np.bool_]
 
-_FORBIDDEN = -1e9
+FORBIDDEN = -1e9
 """Logit of a candidate that is not allowed: finite, so that gradients stay numbers."""
 _NAMES = (
     "candidate.weight",
@@ -100,11 +107,11 @@ def make_pointer(config: PointerConfig) -> torch.nn.Module:
             prior: torch.Tensor,
         ) -> tuple[torch.Tensor, torch.Tensor]:
             hidden = self.gelu(self.candidate(candidates) + self.state(state)[:, None])
-            pool = hidden.masked_fill(~mask[..., None], _FORBIDDEN).amax(dim=1)
+            pool = hidden.masked_fill(~mask[..., None], FORBIDDEN).amax(dim=1)
             second = self.gelu(self.second(hidden) + self.pooled(pool)[:, None])
             logits = prior + self.score(second)[..., 0]
             hidden_value = self.gelu(self.value_hidden(torch.cat([state, pool], dim=1)))
-            return logits.masked_fill(~mask, _FORBIDDEN), self.value(hidden_value)[:, 0]
+            return logits.masked_fill(~mask, FORBIDDEN), self.value(hidden_value)[:, 0]
 
     return Pointer()
 
@@ -131,8 +138,9 @@ class NumpyPointer:
         missing = sorted(set(_NAMES) ^ set(arrays))
         if missing:
             raise RunError(f"not the weights of a pointer policy: {', '.join(missing)}")
-        self._arrays = {name: np.asarray(arrays[name], dtype=np.float32) for name in _NAMES}
-        width, self.candidate_numbers = self._shape("candidate.weight", 2)
+        self.arrays = {name: np.asarray(arrays[name], dtype=np.float32) for name in _NAMES}
+        self.width, self.candidate_numbers = self._shape("candidate.weight", 2)
+        width = self.width
         self.state_numbers = self._shape("state.weight", 2)[1]
         wanted = {
             "candidate.bias": (width,),
@@ -147,30 +155,30 @@ class NumpyPointer:
             "value.bias": (1,),
         }
         for name, shape in wanted.items():
-            if self._arrays[name].shape != shape:
-                raise RunError(f"{name} has shape {self._arrays[name].shape}, not {shape}")
-        if not all(np.isfinite(value).all() for value in self._arrays.values()):
+            if self.arrays[name].shape != shape:
+                raise RunError(f"{name} has shape {self.arrays[name].shape}, not {shape}")
+        if not all(np.isfinite(value).all() for value in self.arrays.values()):
             raise RunError("the weights of the pointer policy hold NaN or infinity")
 
     def __call__(
         self, candidates: Narrow, state: Narrow, mask: Flags, prior: Narrow
     ) -> tuple[Narrow, Narrow]:
         """Return logits [B, N] and values [B]; see `make_pointer`."""
-        a = self._arrays
+        a = self.arrays
         hidden = candidates @ a["candidate.weight"].T
         hidden += (state @ a["state.weight"].T + a["candidate.bias"])[:, None]
         hidden = _gelu(hidden)
-        pool = np.where(mask[..., None], hidden, np.float32(_FORBIDDEN)).max(axis=1)
+        pool = np.where(mask[..., None], hidden, np.float32(FORBIDDEN)).max(axis=1)
         second = hidden @ a["second.weight"].T
         second += (pool @ a["pooled.weight"].T + a["second.bias"])[:, None]
         logits = prior + (_gelu(second) @ a["score.weight"][0])
         merged = np.concatenate([state, pool], axis=1)
         inner = _gelu(merged @ a["value_hidden.weight"].T + a["value_hidden.bias"])
         value = inner @ a["value.weight"][0] + a["value.bias"][0]
-        return np.where(mask, logits, np.float32(_FORBIDDEN)), value
+        return np.where(mask, logits, np.float32(FORBIDDEN)), value
 
     def _shape(self, name: str, n: int) -> tuple[int, ...]:
-        shape = self._arrays[name].shape
+        shape = self.arrays[name].shape
         if len(shape) != n:
             raise RunError(f"{name} has shape {shape}")
         return shape
