@@ -102,6 +102,16 @@ def test_the_resolved_settings_can_be_shown_and_read_back(
     assert capsys.readouterr().out == text
 
 
+def test_settings_are_shown_without_files_which_are_needed_again_after(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(root, ["score", "--print-config"]) == 0
+    assert "embedder" in capsys.readouterr().out
+    assert run(root, ["score", "--duck", "3"]) == 2
+    assert "Missing argument 'VIDEO'" in capsys.readouterr().err
+    assert run(root, ["score", "--print-config", "--duck", "loud"]) == 2
+
+
 def test_a_fault_of_ours_is_one_line_too(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -55,5 +55,6 @@ def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:
             raise
         raise UnknownName(
             f"cannot load {kind} '{name}': {error}",
-            advice=f"Give one of {', '.join(sorted(table))}, or an importable package.module:Thing",
+            advice=f"Give one of {', '.join(sorted(table))}, or an importable package.module:Thing "
+            "(PYTHONPATH=. finds a module in this folder)",
         ) from error

@@ -48,13 +48,34 @@ def config_options(command: F) -> F:
             metavar="K=V",
             help="Change one setting, as in --set mix.duck_db=18. May be repeated.",
         ),
-        click.option("--print-config", is_flag=True, help="Show the resolved settings and stop."),
+        click.option(
+            "--print-config",
+            is_flag=True,
+            is_eager=True,
+            callback=_need_nothing_else,
+            help="Show the resolved settings and stop.",
+        ),
         click.option("--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."),
         click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
     )
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def _need_nothing_else(context: click.Context, option: click.Parameter, given: bool) -> bool:
+    """Let --print-config do without the files and folders that the command itself requires."""
+    if given:
+        required = [each for each in context.command.params if each.required]
+
+        def restore() -> None:
+            for each in required:
+                each.required = True
+
+        context.call_on_close(restore)
+        for each in required:
+            each.required = False
+    return given
 
 
 class LazyGroup(click.Group):
