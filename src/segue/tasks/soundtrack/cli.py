@@ -321,3 +321,70 @@ def pretrain(
     elif as_json:
         print_json({"run": str(run_folder)})
     sys.stderr.write(f"segue: {run_folder / 'README.md'} says what was fitted\n")
+
+
+@group.command(no_args_is_help=True)
+@click.option(
+    "--data", metavar="DIR", help="Prepared folder, or `generator`: problems drawn at random."
+)
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Run folder.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
+@click.option("--preset", metavar="NAME", help="Settings that ship: original, original-dqn, ...")
+@click.option(
+    "--method",
+    type=click.Choice(["dagger", "clone", "ppo", "original"]),
+    help="dagger (default) and clone learn from the planner, ppo and original from rewards.",
+)
+@config_options
+def tune(
+    data: str | None,
+    run_folder: Path | None,
+    resume: bool,
+    preset: str | None,
+    method: str | None,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+) -> None:
+    """Train a policy: a network that scores any track of any library.
+
+    The best model is chosen on a part of the training videos; test videos are left alone. A run
+    can be killed at any moment; --resume continues it to the same bits.
+
+    \b
+    segue soundtrack tune --data vlogs --run runs/soundtrack/mine
+    segue soundtrack tune --data generator --run runs/soundtrack/ppo --method ppo
+    segue soundtrack tune --data vlogs --run runs/soundtrack/dqn --preset original-dqn
+
+    Settings are merged in this order, later wins: defaults, --config, --set, other options.
+    """  # noqa: D301  click reads the backspace as "keep these lines"
+    from segue.core.names import unknown
+    from segue.core.options import print_json
+    from segue.core.progress import progress_bars
+    from segue.tasks.soundtrack.tune import PRESETS, TuneConfig, preset_file
+    from segue.tasks.soundtrack.tune import tune as run
+
+    if preset is not None:
+        if config_file is not None:
+            raise click.UsageError("Give --preset or --config, not both.")
+        if preset not in PRESETS:
+            raise unknown("preset", preset, PRESETS)
+        config_file = preset_file(preset)
+    if resume and (config_file or assignments or method):
+        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+    config = TuneConfig.load(config_file, assignments, {"method": method, "data": data})
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+    if run_folder is None:
+        raise click.UsageError("Missing option '--run'.")
+    with progress_bars() as bars:
+        result = run(data or "", run_folder, None if resume else config, resume=resume, bars=bars)
+    for note in result.get("notes", ()):
+        sys.stderr.write(f"segue: {note}\n")
+    if as_json:
+        print_json(result)
+    elif "interrupted_at" not in result:
+        sys.stdout.write(f"validation return {result['validation_return']:.4f}\n")
+        sys.stderr.write(f"segue: {run_folder / 'README.md'} says what was learned\n")
