@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from segue.core.errors import MediaError
 from segue.core.files import atomic_write, cache_dir, sha256_file
 from segue.core.progress import Advance, silent
 from segue.media.embed import Scene
@@ -53,9 +54,13 @@ def watch(path: Path, advance: Advance = silent) -> Film:
         advance: called with the seconds of picture just analysed.
 
     Raises:
-        MediaError: there is no picture in it, or it cannot be decoded.
+        MediaError: the file cannot be read, has no picture, or it cannot be decoded.
     """
-    entry = cache_dir() / "watched" / f"v{VERSION}" / f"{sha256_file(path)}.npz"
+    try:
+        digest = sha256_file(path)
+    except OSError as error:
+        raise MediaError(f"cannot be read: {error.strerror or error}", where=path) from None
+    entry = cache_dir() / "watched" / f"v{VERSION}" / f"{digest}.npz"
     if (film := _load(entry, path)) is not None:
         return film
     picture = analyse_picture(path, advance=advance)
@@ -111,7 +116,7 @@ def _load(entry: Path, path: Path) -> Film | None:
     try:
         if entry.stat().st_size > _LARGEST:
             return None
-        with np.load(entry, allow_pickle=False) as file:
+        with entry.open("rb") as data, np.load(data, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file}
         speech = tuple((float(a), float(b)) for a, b in arrays["speech"])
         return Film(path=path, picture=PictureAnalysis.from_arrays(arrays), speech=speech)

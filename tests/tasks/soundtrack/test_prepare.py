@@ -20,6 +20,7 @@ from segue.media.track import analyse_track
 from segue.tasks.soundtrack.folder import load_dataset
 from segue.tasks.soundtrack.prepare import PrepareConfig, prepare
 from tests.synthetic_audio import cadence, clicks
+from tests.synthetic_soundtrack import make_dataset, write_folder
 from tests.synthetic_video import write_video
 
 CONFIG = PrepareConfig.parse({"segments": {"min_s": 2.0, "max_s": 5.0}, "workers": 1})
@@ -281,6 +282,24 @@ def test_vectors_that_came_with_a_folder_are_kept_and_not_completed(original: Pa
         prepare([original], CONFIG)
     prepare([original], CONFIG, force=True)
     assert np.load(stem).shape == (6,)
+
+
+def test_a_folder_that_came_with_all_vectors_keeps_them(tmp_path: Path) -> None:
+    folder = write_folder(make_dataset(), tmp_path / "data")
+    before = content(folder)
+    (report,) = prepare([folder], CONFIG)
+    assert report.written == {"manifests": 1}
+    assert (report.n_videos, report.n_tracks) == (4, 6)
+    after = content(folder)
+    assert read(folder / "prepared.json")["embedder"] is None
+    assert {name: after[name] for name in before} == before
+
+
+def test_entries_without_segments_and_without_a_film_are_named(original: Path) -> None:
+    write(original / "video_captions.json", [{"filename": "lost.mp4"}, {"filename": "night.mp4"}])
+    (report,) = prepare([original], CONFIG)
+    assert [name for name, _ in report.dropped if name == "lost.mp4"] == ["lost.mp4"]
+    assert report.n_videos == 1
 
 
 def test_files_that_cannot_be_used_are_named_and_the_rest_is_done(plain: Path) -> None:

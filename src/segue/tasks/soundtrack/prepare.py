@@ -13,14 +13,13 @@ out is named with the reason. A dry run reads, and writes nothing.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from segue.core.config import Config
-from segue.core.errors import DataError, MediaError, UsageError, printable
+from segue.core.errors import DataError, MediaError, UsageError
 from segue.core.progress import AddBar, silent
 from segue.media.embed import Embedder, make
 from segue.media.segments import SegmentSettings
@@ -29,6 +28,7 @@ from segue.tasks.soundtrack.formatting import Entries, read_entries, read_labels
 from segue.tasks.soundtrack.labels import label_captions
 from segue.tasks.soundtrack.layout import Kind, Layout, Writer, vector_stem
 from segue.tasks.soundtrack.matching import closest
+from segue.tasks.soundtrack.prepared import Prepared, described
 from segue.tasks.soundtrack.vectors import (
     add_features,
     add_text_vectors,
@@ -62,44 +62,6 @@ class PrepareConfig(Config):
     """A change further than this from every segment's start marks nothing (original: 3 s)."""
     workers: int | None = Field(None, ge=1)
     """Processes that listen to music; none means one per core."""
-
-
-@dataclass(slots=True)
-class Prepared:
-    """What was done in one folder, or would be done in a dry run."""
-
-    folder: str
-    dry_run: bool
-    n_videos: int = 0
-    """Films whose segments all have a vector."""
-    n_segments: int = 0
-    n_tracks: int = 0
-    """Tracks with all features and a vector."""
-    written: dict[str, int] = field(default_factory=dict)
-    """Kind of file -> number of files that were, or would be, written."""
-    dropped: list[tuple[str, str]] = field(default_factory=list)
-    """(name, reason) of everything that is left out."""
-    notes: list[str] = field(default_factory=list)
-    """What was repaired, guessed, or is odd."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON-like values."""
-        rows = [{"name": name, "reason": reason} for name, reason in self.dropped]
-        return asdict(self) | {"dropped": rows}
-
-    def __str__(self) -> str:
-        """Return it as lines for a person."""
-        verb = "would write" if self.dry_run else "wrote"
-        written = ", ".join(f"{n} {kind}" for kind, n in self.written.items()) or "nothing"
-        lines = [
-            f"{self.folder}: ready are {self.n_videos} videos with {self.n_segments} segments and "
-            f"{self.n_tracks} tracks",
-            f"  {verb}: {written}",
-            *([f"  left out: {len(self.dropped)}"] if self.dropped else []),
-            *(f"    {name}: {reason}" for name, reason in self.dropped),
-            *(f"  note: {note}" for note in self.notes),
-        ]
-        return "\n".join(map(printable, lines))
 
 
 def no_bars(label: str, total: float | None) -> Any:
@@ -206,7 +168,8 @@ class _Preparation:
     def _announce(self, entries: dict[Kind, Entries]) -> None:
         """Write how the vectors are made before the first one, and refuse to mix two ways."""
         manifest = self.layout.manifest()
-        before, wanted = manifest.get("embedder"), self.config.embedder
+        before = manifest.get("embedder")
+        wanted: str | None = self.config.embedder
         kinds = [kind for kind in ("video", "music") if kind in self.steps]
         if before is not None and before != wanted and kinds and not self.force:
             raise DataError(
@@ -214,18 +177,18 @@ class _Preparation:
                 where=self.layout.folder,
                 advice=f"Use --set embedder={before}, or --force to make all of them again",
             )
+        if before is None and kinds and not self.force and self._all_came(entries):
+            wanted = None  # nothing will be made, and nobody knows by what these were
         made = {
             "embedder": wanted if kinds else before,
             "text_embedder": self.config.text_embedder,
             "captions": {kind: found.source for kind, found in entries.items()},
         }
-        if before is None and kinds:
-            self._refuse_mixture(entries)
         if made != manifest and not self.writer.dry_run:
             self.writer.json(self.layout.folder / "prepared.json", made, "manifests")
 
-    def _refuse_mixture(self, entries: dict[Kind, Entries]) -> None:
-        """Refuse to add vectors to a folder that came with a part of its own."""
+    def _all_came(self, entries: dict[Kind, Entries]) -> bool:
+        """Return whether all vectors came with the folder; refuse it when only a part did."""
         stems = [
             vector_stem(self.layout.folder, "music_embs", row["filename"])
             for row in entries["music"].rows
@@ -236,7 +199,7 @@ class _Preparation:
                 for index in range(len(row.get("segments", ())))
             ]
         own = [stem for stem in stems if has_vector(stem)]
-        if own and len(own) < len(stems) and not self.force:
+        if own and len(own) < len(stems):
             missing = next(stem for stem in stems if not has_vector(stem))
             raise DataError(
                 f"{len(own)} of {len(stems)} vectors came with the folder and are of unknown make; "
@@ -244,12 +207,13 @@ class _Preparation:
                 where=self.layout.folder,
                 advice="Add the missing files, or use --force to make all vectors again",
             )
+        return bool(own)
 
     def _divide(self, films: Entries) -> None:
         """Give segments to films that have none."""
-        from segue.media.embed.mood_words import mood_words
         from segue.media.films import divide, watch
 
+        settings = self.config.segments
         undivided = [row for row in films.rows if "segments" not in row]
         advance = self.bars("watching films", len(undivided))
         media = self.layout.media("video")
@@ -259,30 +223,15 @@ class _Preparation:
             self.writer.count("films to divide" if self.writer.dry_run else "films divided")
             if self.writer.dry_run:
                 continue
-            assert media is not None
             try:
-                film = watch(media / name)
+                film = watch((media or self.layout.folder / "video_library") / name)
             except MediaError as error:
-                self.report.dropped.append((name, error.what))
+                self._tell([(name, error.what)], [])
                 row["unusable"] = error.what
                 advance(1)
                 continue
-            row["segments"] = []
-            for span in divide(film, self.config.segments):
-                start_s, end_s = float(span.start_s), float(span.end_s)
-                inside = (film.picture.times_s >= start_s) & (film.picture.times_s < end_s)
-                mood = film.picture.axes[inside].mean(axis=0) if inside.any() else [0.0] * 5
-                row["segments"].append(
-                    {
-                        "start": round(start_s, 3),
-                        "end": round(end_s, 3),
-                        "visual_summary": ", ".join(mood_words(list(mood))),
-                        "energy_level": _level(mood[0], ("Low", "Medium", "High")),
-                        "cut_pace": _level(mood[3], ("Slow", "Moderate", "Fast")),
-                        "has_speech": film.speech_share(start_s, end_s) > 0.15,
-                        **shared,
-                    }
-                )
+            spans = [(float(s.start_s), float(s.end_s)) for s in divide(film, settings)]
+            row["segments"] = described(film, spans, shared)
             advance(1)
         if not self.writer.dry_run:
             films.rows = [row for row in films.rows if "unusable" not in row]
@@ -420,7 +369,3 @@ class _Preparation:
     def _tell(self, dropped: Sequence[tuple[str, str]], notes: Sequence[str]) -> None:
         self.report.dropped += [item for item in dropped if item not in self.report.dropped]
         self.report.notes += notes
-
-
-def _level(value: float, names: tuple[str, str, str]) -> str:
-    return names[0] if value < -0.5 else names[2] if value > 0.5 else names[1]
