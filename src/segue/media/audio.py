@@ -1,4 +1,4 @@
-"""Sound on disk: read it, stream it at any rate, write it as WAV.
+"""Sound on disk: read it, stream it at any rate; `write_wav` is offered here as well.
 
 Decoding goes through PyAV (FFmpeg), resampling through soxr ("HQ", the quality librosa uses). Time
 is taken from the time stamps, never counted: a stream that starts late or has a hole is filled with
@@ -16,19 +16,20 @@ Letters: `C` channels, `n` samples. Samples are float32, full scale is +/-1.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import MediaError
-from segue.core.files import atomic_path
 from segue.media.opening import Faults, decode, open_media
 from segue.media.source import picture_stream, sound_stream
+from segue.media.wav import write_wav
 
 __all__ = ["Audio", "read_audio", "stream_audio", "write_wav"]
 
@@ -45,7 +46,7 @@ _LONGEST_HOLE_S = 3600.0
 _FAULT_LIMIT = 0.2
 """A stream with more faults than this share of its decoded frames is refused."""
 _BATCH = 1 << 15
-"""Samples that are collected before they are resampled: fewer, longer calls."""
+"""Samples that are joined before they are resampled: fewer, longer calls."""
 
 _FOLD = {  # channel -> (gain into left, gain into right)
     "FL": (1.0, 0.0), "FR": (0.0, 1.0), "FC": (0.7071, 0.7071), "LFE": (0.0, 0.0),
@@ -158,58 +159,6 @@ def stream_audio(
         yield np.concatenate(waiting, axis=1)
 
 
-def write_wav(
-    path: Path, samples: Samples | Iterable[Samples], rate_hz: int, bits: int = 24
-) -> None:
-    """Write a WAV file, whole or not at all.
-
-    Args:
-        path: where to.
-        samples: [C, n] or [n] in +/-1, or an iterable of such blocks (constant memory). Values
-            outside are clipped at full scale in 16 and 24 bits.
-        rate_hz: sample rate.
-        bits: 16 or 24 (PCM), or 32 (float).
-
-    Raises:
-        MediaError: no sample, a value that is not a number, another number of channels in a later
-            block, or the file cannot be written.
-    """
-    import soundfile
-
-    kinds = {16: "PCM_16", 24: "PCM_24", 32: "FLOAT"}
-    if bits not in kinds:
-        raise MediaError(
-            f"{bits}-bit WAV", where=os.fsdecode(path), advice="Give 16, 24 or 32 (float)"
-        )
-    blocks = iter([samples] if isinstance(samples, np.ndarray) else samples)
-    first = next(blocks, None)
-    if first is None or first.size == 0:
-        raise MediaError("no samples to write", where=os.fsdecode(path))
-    channels = 1 if first.ndim == 1 else first.shape[0]
-    try:
-        with (
-            atomic_path(path) as temporary,
-            temporary.open("wb+") as file,
-            soundfile.SoundFile(file, "w", rate_hz, channels, kinds[bits], format="WAV") as wav,
-        ):
-            wav.write(_interleaved(first, channels, path))
-            for later in blocks:
-                wav.write(_interleaved(later, channels, path))
-    except (OSError, RuntimeError) as error:
-        raise MediaError(f"cannot write this WAV file: {error}", where=os.fsdecode(path)) from None
-
-
-def _interleaved(block: Samples, channels: int, path: Path) -> Samples:
-    block = np.atleast_2d(block)
-    if block.shape[0] != channels:
-        raise MediaError(f"{block.shape[0]} channels after {channels}", where=os.fsdecode(path))
-    if not np.isfinite(block).all():
-        raise MediaError(
-            "samples that are not finite numbers (NaN or infinity)", where=os.fsdecode(path)
-        )
-    return np.ascontiguousarray(block.T)
-
-
 class _Source:
     """One pass over the sound stream of a file: decode, place in time, fold, resample."""
 
@@ -233,7 +182,7 @@ class _Source:
 
         resampler: Any = None
         source_hz = 0
-        for raw, rate_hz, names in _batched(self._timed()):
+        for raw, rate_hz, names in self._timed():
             samples = self._folded(raw, names)
             self.rate_hz = self.rate_hz or rate_hz
             if rate_hz != source_hz:  # the first block, or a stream that changes its rate
@@ -249,17 +198,22 @@ class _Source:
             yield _resampled(resampler, np.zeros((self._channels, 0), np.float32), last=True)
 
     def _timed(self) -> Iterator[_Raw]:
-        """Yield decoded blocks at the file's own rate, holes filled and overlaps cut."""
+        """Yield runs of decoded sound at the file's own rate, holes filled and overlaps cut."""
         clock = rate_hz = origin = 0  # in samples at the file's own rate
         tolerance_s = _START_TOLERANCE_S
         per_tick = (1, 1)  # samples in one unit of the time stamps
+        kind: Any = None
+        run = _Run(self.path, ())
         for frame in self._frames():
-            if frame.sample_rate != rate_hz:
+            if (frame.sample_rate, frame.format.name, frame.layout) != kind:
+                yield from run.drained(rate_hz)
+                kind = (frame.sample_rate, frame.format.name, frame.layout)
                 clock = clock * frame.sample_rate // max(rate_hz, 1)
                 rate_hz = frame.sample_rate
                 per_tick = (Fraction(frame.time_base or 1) * rate_hz).as_integer_ratio()
                 origin = round((self._origin_s or 0) * rate_hz)
-            samples, names = self._unpacked(frame)
+                run = _Run(self.path, tuple(channel.name for channel in frame.layout.channels))
+            n_late = 0
             if (pts := frame.pts) is not None:
                 begins = pts * per_tick[0] // per_tick[1]
                 if self._origin_s is None:
@@ -268,26 +222,20 @@ class _Source:
                 if abs(ahead) > _LONGEST_HOLE_S * rate_hz:
                     origin += ahead  # a broken clock: carry on where we are
                 elif ahead > tolerance_s * rate_hz:
+                    yield from run.drained(rate_hz)
                     clock += ahead
                     for start in range(0, ahead, _BATCH):
                         width = min(_BATCH, ahead - start)
-                        yield np.zeros((len(names), width), samples.dtype), rate_hz, names
+                        yield np.zeros((len(run.names), width), np.float32), rate_hz, run.names
                 elif ahead < -tolerance_s * rate_hz:
-                    samples = samples[:, -ahead:]
-            if samples.shape[1]:
+                    yield from run.drained(rate_hz)
+                    n_late = min(-ahead, frame.samples)
+            if n_late < frame.samples:
                 tolerance_s = _TOLERANCE_S
-                clock += samples.shape[1]
-                yield samples, rate_hz, names
-
-    def _unpacked(self, frame: Any) -> tuple[Any, tuple[str, ...]]:
-        """Return a frame as [C, n] in its own sample type, and the names of its channels."""
-        try:
-            names = _channel_names(frame.layout.name, frame.layout)
-            raw = frame.to_ndarray()
-        except Exception as error:
-            where = os.fsdecode(self.path)
-            raise MediaError(f"cannot decode its sound ({error})", where=where) from error
-        return (raw if len(raw) == len(names) else raw.reshape(-1, len(names)).T), names
+                clock += frame.samples - n_late
+                if run.add(frame, n_late) >= _BATCH:
+                    yield from run.drained(rate_hz)
+        yield from run.drained(rate_hz)
 
     def _folded(self, samples: Any, names: tuple[str, ...]) -> Samples:
         """Return [C, n] float32 with the wanted number of channels."""
@@ -325,29 +273,48 @@ class _Source:
             )
 
 
-_NAMES: dict[str, tuple[str, ...]] = {}
+class _Run:
+    """Frames of one kind that follow each other without a gap, on their way to one array.
 
+    FFmpeg joins them: many codecs have a thousand samples in a frame or fewer, and a few calls of
+    numpy for each would cost more than decoding.
+    """
 
-def _channel_names(name: str, layout: Any) -> tuple[str, ...]:
-    # Asking FFmpeg for every frame would cost more than decoding it.
-    if name not in _NAMES:
-        _NAMES[name] = tuple(channel.name for channel in layout.channels)
-    return _NAMES[name]
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self.names = names
+        self._path = path
+        self._fifo = av.AudioFifo()
+        self._n_late = 0
 
+    def add(self, frame: Any, n_late: int) -> int:
+        """Append a frame; returns how many samples wait.
 
-def _batched(parts: Iterator[_Raw]) -> Iterator[_Raw]:
-    """Join short neighbours of the same kind."""
-    waiting: list[Any] = []
-    n_waiting = 0
-    kind: tuple[int, tuple[str, ...]] = (0, ())
-    for samples, rate_hz, names in parts:
-        if waiting and ((rate_hz, names) != kind or n_waiting >= _BATCH):
-            yield np.concatenate(waiting, axis=1), *kind
-            waiting, n_waiting = [], 0
-        waiting.append(samples)
-        n_waiting, kind = n_waiting + samples.shape[1], (rate_hz, names)
-    if waiting:
-        yield np.concatenate(waiting, axis=1), *kind
+        Args:
+            frame: of the same kind as those before.
+            n_late: leave out so many samples at its start; only when nothing waits.
+        """
+        frame.pts = None  # or the queue checks the time stamps itself
+        try:
+            self._fifo.write(frame)
+        except Exception as error:
+            raise self._failed(error) from error
+        self._n_late = self._n_late or n_late
+        return int(self._fifo.samples)
+
+    def drained(self, rate_hz: int) -> Iterator[_Raw]:
+        """Yield what waits, [C, n] in its own sample type."""
+        if not self._fifo.samples:
+            return
+        try:
+            raw = self._fifo.read().to_ndarray()
+        except Exception as error:
+            raise self._failed(error) from error
+        planar = raw if len(raw) == len(self.names) else raw.reshape(-1, len(self.names)).T
+        n_late, self._n_late = self._n_late, 0
+        yield planar[:, n_late:], rate_hz, self.names
+
+    def _failed(self, error: Exception) -> MediaError:
+        return MediaError(f"cannot decode its sound ({error})", where=os.fsdecode(self._path))
 
 
 def _fold(samples: Samples, names: tuple[str, ...], wanted: int) -> Samples:
@@ -361,6 +328,8 @@ def _fold(samples: Samples, names: tuple[str, ...], wanted: int) -> Samples:
         samples = (gains / gains.sum(axis=1).max()) @ samples
     if samples.shape[0] == wanted:
         return samples
+    if len(samples) == 2:
+        return np.asarray((samples[:1] + samples[1:]) * np.float32(0.5))
     mean = samples.mean(axis=0, dtype=np.float32, keepdims=True)
     return np.repeat(mean, wanted, axis=0)
 
