@@ -28,9 +28,24 @@ from segue.tasks.soundtrack.data import Dataset, Segment, Track, Video
 from segue.tasks.soundtrack.prior import neutral_prior
 from segue.tasks.soundtrack.tables import Tables, Weights, build_tables
 
-__all__ = ["build_product_tables", "choose", "parse_locks", "turn_probabilities"]
+__all__ = [
+    "POLICIES",
+    "build_product_tables",
+    "choose",
+    "parse_locks",
+    "policy_agent",
+    "turn_probabilities",
+]
 
 Floats = NDArray[np.float64]
+
+POLICIES = {"rl": "policy-beam/8"}
+"""Names of agents that are for this product alone; any other name is one of the task's agents."""
+
+
+def policy_agent(policy: str) -> str:
+    """Return the task's name of the agent that a policy of the product stands for."""
+    return POLICIES.get(policy, policy)
 
 
 def turn_probabilities(vectors: Floats) -> Floats:
@@ -84,7 +99,7 @@ def choose(tables: Tables, locks: dict[int, int], settings: ChooseSettings, seed
     is from the best possible.
     """
     locked = with_locks(tables, locks) if locks else tables
-    agent = make_agent(settings.policy)
+    agent = make_agent(policy_agent(settings.policy))
     plan = agent.plan(locked, generator(seed, "choose", settings.policy))
     bound = plan.upper_bound
     if bound is None:

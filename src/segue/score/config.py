@@ -16,7 +16,8 @@ class ChooseSettings(Config):
     """Which track plays under which segment: the reward and who maximises it."""
 
     policy: str = "planner"
-    """Agent that chooses: planner, greedy, random, or any other of `segue soundtrack`."""
+    """Who chooses: planner, rl (the trained policy with a beam), greedy, random, or any other agent
+    of `segue soundtrack`."""
     switches: int | None = Field(None, ge=0)
     """Wanted number of hand-overs; by default read from how often the mood of the picture turns."""
     alignment: float = Field(1.0, ge=0)

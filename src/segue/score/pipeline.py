@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
-from segue.core.errors import MediaError, printable
+from segue.core.errors import DataError, MediaError, printable
 from segue.core.files import atomic_write, sha256_file, write_json
 from segue.core.names import resolve
 from segue.core.progress import AddBar, progress_bars
@@ -35,18 +35,21 @@ from segue.media.layout import Part, lay_out
 from segue.media.mix import MixClip, render_mix
 from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
-from segue.score.choose import build_product_tables, choose, parse_locks
+from segue.score.choose import build_product_tables, choose, parse_locks, policy_agent
 from segue.score.config import ScoreConfig
 from segue.score.curves import build_report_data
 from segue.score.embedding import embed
 from segue.score.export import EXPORTERS, export_all
 from segue.score.library import Music, listen
 from segue.score.output import OutputFolder
+from segue.score.preferences import notice, shown_before
 from segue.score.report import write_report
 from segue.score.result import build_result, build_timeline
 from segue.score.steps import Done, Steps
 from segue.score.understand import FilmSegment, divide
 from segue.tasks.soundtrack.agents import make_agent
+from segue.tasks.soundtrack.preferences import add_preferences
+from segue.tasks.soundtrack.tables import Tables
 
 __all__ = ["score"]
 
@@ -88,7 +91,7 @@ def score(
         UsageError: a lock, setting, or the output folder is wrong.
     """
     config = config or ScoreConfig()
-    make_agent(config.choose.policy)  # wrong names fail before any work
+    make_agent(policy_agent(config.choose.policy))  # wrong names fail before any work
     for name in config.exports:
         resolve(EXPORTERS, name, "exporter")
     folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
@@ -141,7 +144,9 @@ class _Job:
         started = time.perf_counter()
         film, music, content = self.understand_and_listen()
         segments = divide(film, self.config.segments)
+        before = shown_before(self.folder.path / "result.json")
         choice = self.choose(segments, music, content)
+        self.note_preferences(segments, music, content, before)
         parts = lay_out(
             [s.span for s in segments],
             choice.value["tracks"],
@@ -239,15 +244,50 @@ class _Job:
         ]
 
         def build(to: Path) -> Any:
-            wanted, heard = embed(self.embedder, self.video, segments, music)
-            tables = build_product_tables(
-                music.embedded(heard), [s.span for s in segments], wanted, config.choose
-            )
+            tables, _, _ = self.tables(segments, music)
             return choose(tables, locks, config.choose, config.seed)
 
         done = self.steps.run("choose", inputs, build)
         choosing(1.0)
         return done
+
+    def tables(self, segments: list[FilmSegment], music: Music) -> tuple[Tables, Any, Any]:
+        """Return the reward tables, and the vectors of segments and tracks."""
+        wanted, heard = embed(self.embedder, self.video, segments, music)
+        spans = [s.span for s in segments]
+        tables = build_product_tables(music.embedded(heard), spans, wanted, self.config.choose)
+        return tables, wanted, heard
+
+    def note_preferences(
+        self,
+        segments: list[FilmSegment],
+        music: Music,
+        content: str,
+        before: dict[tuple[float, float], str],
+    ) -> None:
+        """Log which tracks the user put in the place of others; a policy can learn from them."""
+        locks = parse_locks(self.locks, music.names, len(segments))
+        if not locks:
+            return
+        tables, wanted, heard = self.tables(segments, music)
+        found = notice(
+            film=content,
+            segments=segments,
+            names=music.names,
+            wanted=wanted,
+            heard=heard,
+            embedder=self.config.embedder,
+            tables=tables,
+            locks=locks,
+            before=before,
+            policy=self.config.choose.policy,
+            seed=self.config.seed,
+        )
+        path = self.folder.run / "preferences.jsonl"
+        try:
+            add_preferences(path, found)
+        except DataError as error:  # a log that was edited must not cost the film
+            self.warnings.append(f"choices not logged: {error}")
 
     def mix(self, film: Film, music: Music, parts: list[Part], content: str) -> Done:
         """Render the sound: cues with their fades, the film's own sound, ducking, loudness."""

@@ -114,7 +114,9 @@ def test_all_agents_get_the_same_target_and_seeds_draw_new_ones() -> None:
         assert all(len(values) == 1 for values in Spy.seen)
         assert Spy.seen[:12] != Spy.seen[12:]
         OtherSpy.seen.clear()
-        compare(VIDEOS, names[1:], "small", seeds=(1,), targets="drawn")  # alone, and from the second seed
+        compare(
+            VIDEOS, names[1:], "small", seeds=(1,), targets="drawn"
+        )  # alone, and from the second seed
         assert OtherSpy.seen == Spy.seen[12:]
         Spy.seen.clear()
         compare(VIDEOS, names[:1], "small", targets="expected")

@@ -46,8 +46,6 @@ def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
         RunError: a run holds neither, or is not finished.
         UsageError: two runs hold a prior.
     """
-    from segue.tasks.soundtrack.pretrain import load_pretrained
-
     policies = [run for run in runs if (run / "policy.json").is_file()]
     priors = [run for run in runs if run not in policies]
     if len(priors) > 1:
@@ -56,7 +54,11 @@ def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
             where="--run",
             advice="Videos can be compared in one space only; give one of them",
         )
-    return policies, load_pretrained(priors[0]) if priors else None
+    if not priors:
+        return policies, None
+    from segue.tasks.soundtrack.pretrain import load_pretrained
+
+    return policies, load_pretrained(priors[0])
 
 
 def save_evaluation(run: Path, table: EvaluationTable, played: Played) -> list[Path]:
