@@ -89,6 +89,7 @@ def algorithm_state(model: Any) -> dict[str, Any]:
         "counters": {n: float(getattr(model, n)) for n in _COUNTERS if hasattr(model, n)},
         "observation": dict(model._last_obs),
         "starts": model._last_episode_starts,
+        "exploration": model.action_space.np_random.bit_generator.state,
         "buffer": None,
     }
     if buffer := getattr(model, "replay_buffer", None):
@@ -116,6 +117,7 @@ def restore_algorithm(model: Any, state: dict[str, Any]) -> None:
             setattr(model, name, type(getattr(model, name))(value))
         model._last_obs = state["observation"]
         model._last_episode_starts = state["starts"]
+        model.action_space.np_random.bit_generator.state = state["exploration"]
         kept = state["buffer"]
         if kept is not None:
             buffer = model.replay_buffer
