@@ -129,6 +129,7 @@ def test_a_learned_space_finds_the_music_of_videos_it_never_saw(
     assert learned["median rank"].value <= 2 < 5 < own["median rank"].value
     compared = {(c.a, c.b, c.metric): c for c in table.comparisons}
     assert (compared["learned", "embedder", "recall@5"].low or 0) > 0
+    assert "is not surely better" not in (tmp_path / "run" / "README.md").read_text()
 
     found = load_pretrained(tmp_path / "run")
     dataset = found.apply(load_dataset(pairs))
@@ -234,6 +235,8 @@ def test_the_own_sound_of_films_makes_pairs(
     assert [row["model"] for row in table["rows"]] == ["chance", "embedder", "learned"]
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["pairs"] >= 4
+    card = (tmp_path / "run" / "README.md").read_text()
+    assert "is not surely better" in card  # three updates on a handful of pairs
     assert any(
         "yellow.mp4: no pairs of its own sound: it has no sound" in n for n in result["notes"]
     )

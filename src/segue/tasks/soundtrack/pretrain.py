@@ -331,6 +331,15 @@ def _limits(result: Mapping[str, Any], config: PretrainConfig) -> list[str]:
         limits.append(f"No training video is labelled: the budget is {rate} switches a segment.")
     if config.contrastive is not None and result["retrieval"] is None:
         limits.append("Too few held-out pairs: whether the learned space is better is not known.")
+    elif config.contrastive is not None:
+        table = EvaluationTable.from_dict(result["retrieval"])
+        gains = {c.metric: c for c in table.comparisons if c.b == "embedder"}
+        rank = gains["mean rank"]
+        if rank.low is None or rank.high is None or rank.high >= 0:
+            limits.append(
+                "On the held-out pairs the learned space is not surely better than the embedder's: "
+                f"the difference in mean rank is {rank.difference:+.2f}, with 0 in its interval."
+            )
     if config.contrastive is not None:
         limits.append(
             f"The space was learned from {result['pairs']} pairs, held-out ones included in the "
