@@ -52,6 +52,10 @@ def test_an_evaluation_is_kept_in_the_run_and_named_in_its_card(trained: Path) -
         assert pixels(figure).std() > 5, "an empty picture"
     text = (trained / "evaluation.json").read_text()
     assert EvaluationTable.from_dict(json.loads(text)) == table
+    plans = [json.loads(line) for line in (trained / "plans.jsonl").read_text().splitlines()]
+    assert len(plans) == 4 * 4  # agents, videos
+    assert all(sum(p["terms"].values()) == pytest.approx(p["return"]) for p in plans)
+    assert sum(not s["continued"] for s in plans[-1]["segments"]) == plans[-1]["switches"] + 1
     card = (trained / "README.md").read_text()
     for part in ("](figures/returns.png)", "](figures/learning.png)", "| mine | tuned |",
                  "- It was stopped early.", "segue soundtrack tune"):  # fmt: skip
@@ -95,6 +99,39 @@ def test_runs_with_a_policy_and_runs_with_a_prior(trained: Path, tmp_path: Path)
         divide_runs([tmp_path / "nothing"])
     with pytest.raises(UsageError, match="both hold a prior"):
         divide_runs([tmp_path / "a", tmp_path / "b"])
+
+
+def test_a_policy_of_one_library_is_referred_to_its_own_result(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('method = "original"\n')
+    with pytest.raises(UsageError, match=r"result\.json"):
+        divide_runs([tmp_path])
+
+
+def test_a_folder_that_was_not_prepared_is_sent_to_prepare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("videos", "music"):
+        (tmp_path / name).mkdir()
+    assert command(root, ["soundtrack", "evaluate", "--data", str(tmp_path)]) == 1
+    assert f"segue soundtrack prepare {tmp_path}" in capsys.readouterr().err
+
+
+def test_the_similarity_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dataset = make_dataset(n_videos=3)
+    folder = write_folder(dataset, tmp_path / "data")
+    words = ["soundtrack", "similarity", "--data", str(folder), "--json"]
+    for space in ("picture", "caption"):
+        assert command(root, [*words, "--space", space, "--figures", str(tmp_path / "f")]) == 0
+        videos = json.loads(capsys.readouterr().out)["videos"]
+        assert [len(v["segments"]) for v in videos] == [5, 6, 7]
+        for video in videos:
+            means = [row["mean"] for row in video["best"] + video["worst"][::-1]]
+            assert means == sorted(means, reverse=True)
+            assert all(s["min"] <= s["mean"] <= s["max"] for s in video["segments"])
+    assert len(list((tmp_path / "f").iterdir())) == 3
+    bare = write_folder(make_dataset(text_dimension=None), tmp_path / "bare")
+    assert command(root, [*words[:3], str(bare), "--space", "caption"]) == 2
+    assert "--space picture" in capsys.readouterr().err
 
 
 def test_equal_returns_and_many_agents_can_be_drawn(tmp_path: Path) -> None:

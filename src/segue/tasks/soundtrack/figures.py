@@ -20,12 +20,19 @@ from segue.core.files import atomic_path
 from segue.tasks.soundtrack.agents.plan import Plan
 from segue.tasks.soundtrack.confusion import Confusion
 from segue.tasks.soundtrack.scoring import TERMS
+from segue.tasks.soundtrack.similarity_report import SHOWN, Similarities
 from segue.tasks.soundtrack.tables import Floats
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["draw_confusion", "draw_episode", "draw_learning", "draw_returns"]
+__all__ = [
+    "draw_confusion",
+    "draw_episode",
+    "draw_learning",
+    "draw_returns",
+    "draw_similarities",
+]
 
 _DPI = 110
 _MOST_PANELS = 16
@@ -134,6 +141,19 @@ def draw_confusion(path: Path, found: Confusion) -> None:
         axis.set_yticks(range(len(names)), names, fontsize="x-small")
         axis.set(xlabel="music of", ylabel="video")
         figure.suptitle(f"Own music first in {found.top_1:.0%} of the rows")
+
+
+def draw_similarities(path: Path, found: Similarities) -> None:
+    """Draw the curves of the tracks that fit a video best and worst."""
+    with _figure(path, 2) as (figure, axes):
+        ends = {"best": found.order[:SHOWN], "worst": found.order[::-1][:SHOWN]}
+        for axis, (end, tracks) in zip(axes, ends.items(), strict=True):
+            for k in tracks:
+                axis.plot(found.values[:, k], marker=".", label=found.tracks[k][:32])
+            axis.plot(found.values.mean(axis=1), color="0.6", label="mean of the library")
+            axis.set(title=end, xlabel="segment", ylabel="similarity above the reference")
+            axis.legend(fontsize="x-small")
+        figure.suptitle(found.video)
 
 
 @contextmanager

@@ -63,6 +63,14 @@ def load_dataset(folder: Path | str, profile: Profile = "default") -> Dataset:
     if not folder.is_dir():
         raise DataError("no such folder", where=folder)
     music, film = folder / "music_captions.json", folder / "video_captions.json"
+    if not (music.is_file() and film.is_file()) and (
+        media_folder(folder, "video") or media_folder(folder, "music")
+    ):
+        raise DataError(
+            "this folder has media, but was not prepared",
+            where=folder,
+            advice=f"First run: segue soundtrack prepare {folder}",
+        )
     reader = _Reader(folder=folder, repair=profile == "reference")
     track_rows = reader.without_duplicates("track", read_list(music))
     video_rows = reader.without_duplicates("video", read_list(film))

@@ -10,13 +10,17 @@ RUN/README.md                    the model card, with the table and the names of
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from segue.core.card import write_card
+from segue.core.config import read_toml
 from segue.core.errors import MediaError, UsageError
 from segue.core.files import atomic_write
 from segue.core.lock import FolderLock
@@ -46,6 +50,14 @@ def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
         RunError: a run holds neither, or is not finished.
         UsageError: two runs hold a prior.
     """
+    for run in runs:
+        bare = (run / "config.toml").is_file() and not (run / "policy.json").is_file()
+        if bare and read_toml(run / "config.toml").get("method") == "original":
+            raise UsageError(
+                "a policy with one output for each track is judged by `tune` itself",
+                where=run,
+                advice="Its numbers are in result.json",
+            )
     policies = [run for run in runs if (run / "policy.json").is_file()]
     priors = [run for run in runs if run not in policies]
     if len(priors) > 1:
@@ -61,8 +73,16 @@ def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
     return policies, load_pretrained(priors[0])
 
 
-def save_evaluation(run: Path, table: EvaluationTable, played: Played) -> list[Path]:
-    """Write table, figures and model card into a run folder; return the figures.
+def save_evaluation(
+    run: Path, table: EvaluationTable, played: Played, videos: Sequence[str] = ()
+) -> list[Path]:
+    """Write table, choices, figures and model card into a run folder; return the figures.
+
+    Args:
+        run: the folder.
+        table: the evaluation.
+        played: what it is about.
+        videos: [n] names of the videos; without them they are numbered.
 
     Raises:
         RunError: another process is writing to the run.
@@ -70,6 +90,7 @@ def save_evaluation(run: Path, table: EvaluationTable, played: Played) -> list[P
     lock = FolderLock(run)
     try:
         atomic_write(run / "evaluation.json", table.to_json() + "\n")
+        atomic_write(run / "plans.jsonl", "".join(_plan_lines(played, videos)))
         folder = run / "figures"
         draw_returns(folder / "returns.png", played.returns)
         rows = _telling(played)
@@ -168,6 +189,36 @@ def render_played(
                 )
             )
     return done
+
+
+def _plan_lines(played: Played, videos: Sequence[str]) -> Iterator[str]:
+    """Yield one line of JSON for each plan."""
+    for row, seeds in played.plans.items():
+        for seed, plans, tables in zip(played.seeds, seeds, played.tables, strict=True):
+            for v, (plan, table) in enumerate(zip(plans, tables, strict=True)):
+                starts = np.concatenate([[0.0], np.cumsum(table.lengths_s)[:-1]])
+                names = table.track_names or tuple(map(str, range(table.n_tracks)))
+                facts = {
+                    "agent": row,
+                    "seed": seed,
+                    "video": videos[v] if videos else v,
+                    "return": plan.return_,
+                    "terms": plan.terms,
+                    "switches": plan.switches,
+                    "ms": 1000 * plan.seconds,
+                    "segments": [
+                        {
+                            "start_s": float(start),
+                            "track": names[int(k)],
+                            "track_start_s": float(offset),
+                            "continued": bool(action == table.n_tracks),
+                        }
+                        for start, k, offset, action in zip(
+                            starts, plan.tracks, plan.offsets_s, plan.actions, strict=True
+                        )
+                    ],
+                }
+                yield json.dumps(facts, ensure_ascii=True, allow_nan=False) + "\n"
 
 
 def _telling(played: Played) -> list[str]:
