@@ -46,7 +46,7 @@ class Arranged:
 def arrange(lanes: Lanes, ducking: Ducking, out: Path) -> Arranged:
     """Write the ducked sum of the lanes to a scratch file of stereo float32 samples."""
     graph = _music_graph(max(lanes.n_lanes, 1), ducking)
-    meter, power = Meter(), _Power()
+    meter, power = Meter(true_peak=False), _Power()
     position = 0
     with out.open("wb") as file:
 

@@ -113,7 +113,7 @@ class Lanes:
         with scratch.open("wb") as file:
             for clip in sorted(clips, key=lambda c: (c.start_s, c.duration_s)):
                 placed = _place(clip, n_samples, free_from, offset)
-                meter = Meter()
+                meter = Meter(true_peak=False)
                 faults = Faults()
                 n_read = 0
                 for block in _part(clip, placed.n_wanted, faults):

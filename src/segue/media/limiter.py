@@ -67,7 +67,7 @@ def level(
 
     Args:
         source: the programme.
-        before: its measured loudness.
+        before: its measured loudness; its peak may be that of the samples, which is cheaper.
         target_lufs: wanted integrated loudness.
         ceiling_dbtp: true peak that must not be passed; it has priority over the loudness.
         scratch: file for the limiter's gains.
@@ -79,7 +79,11 @@ def level(
     """
     peak = -math.inf if before.true_peak_dbtp is None else before.true_peak_dbtp
     if before.integrated_lufs is None:  # too short or too quiet to have a loudness
-        return _plain(source, min(0.0, ceiling_dbtp - peak))
+        tried = _plain(source, 0.0)
+        found_peak = tried.loudness.true_peak_dbtp
+        if found_peak is None or found_peak <= ceiling_dbtp:
+            return tried
+        return _plain(source, ceiling_dbtp - found_peak)
     gain_db = min(target_lufs - before.integrated_lufs, largest_gain_db)
     wanted_lufs = before.integrated_lufs + gain_db
     limit_db = ceiling_dbtp
@@ -92,6 +96,8 @@ def level(
         found_lufs, found_peak = tried.loudness.integrated_lufs, tried.loudness.true_peak_dbtp
         assert found_lufs is not None, "a gain cannot silence a programme"
         assert found_peak is not None, "a gain cannot silence a programme"
+        if tried.gains is None:
+            peak = found_peak - gain_db  # now also between the samples
         over_db, missing_lu = found_peak - ceiling_dbtp, wanted_lufs - found_lufs
         if over_db <= 0 and abs(missing_lu) <= _TOLERANCE_LU:
             break

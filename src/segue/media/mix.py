@@ -200,7 +200,7 @@ class _Film:
         self.has_original = True
         faults = Faults()
         origin_s = info.video.start_s if info.video else None
-        whole, spoken = Meter(), Meter()
+        whole, spoken = Meter(true_peak=False), Meter(true_peak=False)
         position = 0
         with (self.scratch / "original").open("wb") as file:
             for raw in stream_audio(path, RATE_HZ, 2, _BLOCK, origin_s=origin_s, faults=faults):
@@ -237,7 +237,7 @@ class _Film:
     def finish(self, folder: Path) -> MixResult:
         """Level the sum and write the files."""
         settings = self.settings
-        before = Meter()
+        before = Meter(true_peak=False)
         for block in self._sum():
             before.push(block)
         levelled = level(

@@ -44,6 +44,16 @@ _ATTEMPTS = 3
 _MARGIN_DB = 0.05  # further down than the overshoot itself, for the next encode overshoots anew
 _LEAD_S = Fraction(1, 2)
 """The sound is written this far ahead of the picture, so that players need no long buffer."""
+_RATE_HZ = 48_000
+_AAC = {
+    "aac_coder": "fast", "flags": "+qscale", "global_quality": "300", "aac_tns": "0", "aac_pns": "0"
+}  # fmt: skip
+"""One try for each frame at a constant quality, where a constant rate takes up to six. Measured on
+69 pieces of music against the default at 256 kb/s: 30 % less time (75 % for sparse sound), about
+390 kb/s, and noise above an estimate of the masking threshold in 4 % of the bands and frames
+instead of 5 %."""
+_LARGEST_AAC_FRAME = 2 * 6144 // 8
+"""Bytes that the standard allows for two channels; a constant quality does not see to it."""
 _NOT_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 
 
@@ -107,14 +117,13 @@ def mux(
     limit_db: float | None = None
     with atomic_path(target) as temporary:
         for attempt in range(_ATTEMPTS):
-            copied = _write(
-                picture,
-                info.video.start_s,
-                _sound(mix, limit_db),
-                temporary,
-                choice,
-                advance if attempt == 0 else silent,
-            )
+            told = advance if attempt == 0 else silent
+            start_s, sound = info.video.start_s, _sound(mix, limit_db)
+            copied, n_largest = _write(picture, start_s, sound, temporary, choice, told)
+            if choice.audio_codec == "aac" and n_largest > _LARGEST_AAC_FRAME:
+                copied, _ = _write(
+                    picture, start_s, sound, temporary, choice, silent, even_rate=True
+                )
             aspect = info.video.pixel_aspect
             if choice.muxer in ("webm", "matroska") and aspect != 1:
                 write_pixel_aspect(temporary, aspect)
@@ -171,8 +180,14 @@ def _write(
     out: Path,
     choice: ContainerChoice,
     advance: Advance,
-) -> Copied:
-    """Copy the picture's packets and encode the sound between them."""
+    *,
+    even_rate: bool = False,
+) -> tuple[Copied, int]:
+    """Copy the picture's packets and encode the sound between them.
+
+    Returns:
+        what was copied, and the size of the largest packet of sound in bytes.
+    """
     copied = Copied()
     options = {"movflags": "+faststart"} if choice.muxer in ("mp4", "mov") else {}
     with (
@@ -189,39 +204,47 @@ def _write(
         chapters = source.chapters()
         if chapters:
             film.set_chapters([_moved(chapter, start_s) for chapter in chapters])
-        encoder = _Encoder(film, choice, sound())
-        previous_s = Fraction(0)
+        encoder = _Encoder(film, choice, sound(), even_rate=even_rate)
+        samples, per = (Fraction(stream.time_base) * _RATE_HZ).as_integer_ratio()
+        lead, previous_s = round(_LEAD_S * _RATE_HZ), 0.0
         for packet in copied_packets(source, stream, start_s, copied):
-            time_s = packet.pts * packet.time_base
-            encoder.write_until(packet.dts * packet.time_base + _LEAD_S)
+            encoder.write_until(packet.dts * samples // per + lead)
             packet.stream = video
             film.mux(packet)
-            advance(max(float(time_s - previous_s), 0.0))
-            previous_s = max(previous_s, time_s)
+            time_s = copied.times_s[-1]
+            if time_s > previous_s:
+                advance(time_s - previous_s)
+                previous_s = time_s
         encoder.write_until(None)
     if not copied.times_s:
         raise MediaError("no frame of the picture can be read", where=os.fsdecode(picture))
-    return copied
+    return copied, encoder.n_largest
 
 
 class _Encoder:
     """Encodes the sound step by step, in time with the picture."""
 
-    def __init__(self, film: Any, choice: ContainerChoice, blocks: Iterator[np.ndarray]) -> None:
+    def __init__(
+        self, film: Any, choice: ContainerChoice, blocks: Iterator[np.ndarray], *, even_rate: bool
+    ) -> None:
         self._film = film
         self._blocks = blocks
         self._first = next(blocks, None)
         if self._first is None:
             raise MediaError("the mix holds no sample")
-        self._rate_hz = 48_000
-        self._stream = film.add_stream(choice.audio_codec, rate=self._rate_hz, layout="stereo")
+        self.n_largest = 0
+        """Bytes of the largest packet so far."""
+        options = _AAC if choice.audio_codec == "aac" and not even_rate else {}
+        self._stream = film.add_stream(
+            choice.audio_codec, rate=_RATE_HZ, layout="stereo", options=options
+        )
         if choice.bit_rate:
             self._stream.bit_rate = choice.bit_rate
         self._position = 0
 
-    def write_until(self, time_s: Fraction | None) -> None:
-        """Encode up to a time, or everything when it is None."""
-        while time_s is None or Fraction(self._position, self._rate_hz) < time_s:
+    def write_until(self, sample: int | None) -> None:
+        """Encode up to a sample, or everything when it is None."""
+        while sample is None or self._position < sample:
             block = self._first if self._first is not None else next(self._blocks, None)
             self._first = None
             if block is None:
@@ -229,13 +252,18 @@ class _Encoder:
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(block), format="fltp", layout="stereo"
             )
-            frame.sample_rate = self._rate_hz
-            frame.time_base = Fraction(1, self._rate_hz)
+            frame.sample_rate = _RATE_HZ
+            frame.time_base = Fraction(1, _RATE_HZ)
             frame.pts = self._position
             self._position += block.shape[1]
-            self._film.mux(self._stream.encode(frame))
-        if time_s is None:
-            self._film.mux(self._stream.encode(None))
+            self._mux(frame)
+        if sample is None:
+            self._mux(None)
+
+    def _mux(self, frame: Any) -> None:
+        packets = self._stream.encode(frame)
+        self.n_largest = max([self.n_largest, *(packet.size for packet in packets)])
+        self._film.mux(packets)
 
 
 @dataclass(slots=True)
@@ -257,22 +285,26 @@ def _check(
     times_s: array[float] = array("d")
     meter: Meter | None = None
     sound_start_s: Fraction | None = None
-    n_samples = rate_hz = 0
+    queue = av.AudioFifo()  # joins the short frames: fewer, longer blocks are cheaper to measure
     with open_media(path) as film, decoding(target, "read back"):
-        video, audio = picture_stream(film), sound_stream(film)
+        video: Any = picture_stream(film)
+        audio, tick_s = sound_stream(film), float(video.time_base)
         for packet in film.demux(video, audio):
             if packet.stream is video:
                 if packet.size:
                     at = packet.pts if packet.pts is not None else packet.dts
-                    times_s.append(float(at * packet.time_base))
+                    times_s.append(at * tick_s)
                 continue
             for frame in packet.decode():
                 if sound_start_s is None:
                     sound_start_s = frame.pts * frame.time_base
-                samples = _planar(frame)
-                rate_hz, n_samples = frame.sample_rate, n_samples + samples.shape[1]
-                meter = meter or Meter(rate_hz, samples.shape[0])
-                meter.push(samples)
+                    meter = Meter(frame.sample_rate, frame.layout.nb_channels)
+                frame.pts = None  # or the queue checks the time stamps itself
+                queue.write(frame)
+            if meter and queue.samples >= _RATE_HZ:
+                meter.push(_planar(queue.read()))
+        if meter and queue.samples:
+            meter.push(_planar(queue.read()))
     if len(times_s) != len(copied.times_s) or meter is None or sound_start_s is None:
         raise MediaError(
             f"{len(times_s)} frames were written instead of {len(copied.times_s)}",

@@ -38,7 +38,7 @@ def copied_packets(source: Any, stream: Any, start_s: Fraction, copied: Copied) 
 
     Decoding times come out strictly increasing, as every muxer demands.
     """
-    shift = round(start_s / stream.time_base)
+    shift, tick_s = round(start_s / stream.time_base), float(stream.time_base)
     last: int | None = None
     for packet in _with_decoding_times(_packets(source, stream, copied)):
         if packet.pts is None:
@@ -54,7 +54,7 @@ def copied_packets(source: Any, stream: Any, start_s: Fraction, copied: Copied) 
                 copied.n_left_out += 1
                 continue
         last = packet.dts
-        copied.times_s.append(float(packet.pts * packet.time_base))
+        copied.times_s.append(packet.pts * tick_s)
         yield packet
 
 
