@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segue.cli import root
-from segue.core.errors import DataError, UsageError
+from segue.core.errors import DataError, UnknownName, UsageError
 from segue.core.options import run
 from segue.media.audio import write_wav
 from segue.media.embed.affect import AffectEmbedder
@@ -359,6 +359,32 @@ def test_folders_with_nothing_in_them_are_refused(
         prepare([])
     assert command("prepare", str(tmp_path), "--label-music") == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_written_and_a_bad_embedder_are_one_sentence(
+    plain: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (plain / "video_embs").write_text("in the way")
+    assert command("prepare", str(plain), "--process-video") == 1
+    error = capsys.readouterr().err
+    assert "video_embs" in error
+    assert "run the same command again" in error
+    (plain / "video_embs").unlink()
+    monkeypatch.setattr(AffectEmbedder, "embed_scenes", lambda *_: np.full((2, 3), np.nan))
+    with pytest.raises(DataError, match=r"'affect' gave an array of shape \(2, 3\)"):
+        prepare([plain], CONFIG)
+    write(plain / "prepared.json", {"captions": 3})
+    with pytest.raises(DataError, match=r"prepared\.json"):
+        prepare([plain], CONFIG)
+    with pytest.raises(UnknownName, match="text embedder"):
+        prepare([plain], CONFIG.model_copy(update={"text_embedder": "minilm"}))
+
+
+def test_captions_that_json_cannot_hold_are_refused(original: Path) -> None:
+    path = original / "music_captions_old.json"
+    path.write_text('[{"filename": "calm.wav", "loudness": NaN}]')
+    with pytest.raises(DataError, match=r"music_captions\.json: a value .* cannot be written"):
+        prepare([original], CONFIG, steps=["music"])
 
 
 def test_words_that_name_one_mood_meet_and_nothing_is_zero() -> None:

@@ -188,6 +188,11 @@ def test_runs_of_other_data_and_other_dimensions_are_refused(pairs: Path, tmp_pa
         pretrain(pairs, tmp_path / "run", resume=True)
     with pytest.raises(RunError, match="not empty"):
         pretrain(small, tmp_path / "run")
+    with pytest.raises(UsageError, match="learns no space"):
+        pretrain(small, tmp_path / "run", SPACE, resume=True)
+    arguments = ["--data", str(small), "--run", str(tmp_path / "run"), "--resume"]
+    assert run(root, ["soundtrack", "pretrain", *arguments]) == 0
+    assert run(root, ["soundtrack", "pretrain", *arguments, "--seed", "3"]) == 2
     with pytest.raises(UsageError, match="8 dimensions, the data 12"):
         load_pretrained(tmp_path / "run").apply(load_dataset(pairs))
     pretrain(pairs, tmp_path / "space", SPACE)

@@ -107,13 +107,21 @@ def pretrain(
 
     config = PretrainConfig.load(config_file, assignments, {"seed": seed})
     config = config.with_space() if contrastive else config
+    if resume and (config_file or assignments or seed is not None):
+        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
     if print_config:
         sys.stdout.write(config.to_toml())
         return
     if data is None or run_folder is None:
         raise click.UsageError("Missing option '--data' or '--run'.")
     with progress_bars() as bars:
-        table = run(data, run_folder, config, resume=resume, bars=bars)
+        table = run(
+            data,
+            run_folder,
+            config if contrastive or not resume else None,
+            resume=resume,
+            bars=bars,
+        )
     if table is not None:
         table.print(as_json=as_json)
     elif as_json:

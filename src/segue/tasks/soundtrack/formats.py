@@ -65,7 +65,9 @@ def read_list(path: Path) -> list[dict[str, Any]]:
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError("no such file", where=path, advice="Is this a dataset folder?") from None
+        raise DataError(
+            "no such file", where=path, advice="Make a dataset folder with segue soundtrack prepare"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"cannot be read: {error}", where=path) from None
     except (json.JSONDecodeError, RecursionError) as error:

@@ -126,8 +126,11 @@ class Layout:
             raise DataError(
                 f"cannot be read: {error}", where=path, advice="Remove it and run with --force"
             ) from None
-        if not isinstance(value, dict):
-            raise DataError("holds no object", where=path, advice="Remove it and use --force")
+        kinds = {"embedder": str | None, "captions": dict}
+        if not isinstance(value, dict) or not all(
+            isinstance(value[key], kind) for key, kind in kinds.items() if key in value
+        ):
+            raise DataError("is not what it was", where=path, advice="Remove it and use --force")
         return value
 
 
@@ -144,7 +147,12 @@ class Writer:
         """Write a JSON file."""
         self.count(kind)
         if not self.dry_run:
-            write_json(path, value)
+            try:
+                write_json(path, value)
+            except ValueError as error:  # NaN and half surrogate pairs, which JSON files may hold
+                raise DataError(
+                    f"a value of its captions cannot be written: {error}", where=path
+                ) from None
 
     def vector(self, stem: Path, vector: NDArray[np.float32]) -> None:
         """Write `<stem>.npy`; it is read before a `.pt` file of the same name."""

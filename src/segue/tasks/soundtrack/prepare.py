@@ -20,6 +20,7 @@ from pydantic import Field
 
 from segue.core.config import Config
 from segue.core.errors import DataError, MediaError, UsageError
+from segue.core.names import resolve
 from segue.core.progress import AddBar, silent
 from segue.media.embed import Embedder, make
 from segue.media.segments import SegmentSettings
@@ -30,6 +31,7 @@ from segue.tasks.soundtrack.layout import Kind, Layout, Writer, vector_stem
 from segue.tasks.soundtrack.matching import closest
 from segue.tasks.soundtrack.prepared import Prepared, described
 from segue.tasks.soundtrack.vectors import (
+    TEXT_EMBEDDERS,
     add_features,
     add_text_vectors,
     add_track_vectors,
@@ -103,10 +105,21 @@ def prepare(
         if not folder.is_dir():
             raise DataError("no such folder", where=folder)
     embedder = make(config.embedder, config.embedder_folder)
-    return [
-        _Preparation(Layout(folder), config, embedder, set(steps), dry_run, force, bars).run()
-        for folder in folders
-    ]
+    if config.text_embedder != "none":
+        resolve(TEXT_EMBEDDERS, config.text_embedder, "text embedder")
+    reports = []
+    for folder in folders:
+        work = _Preparation(Layout(folder), config, embedder, set(steps), dry_run, force, bars)
+        try:
+            reports.append(work.run())
+        except OSError as error:  # what a user can do about it: the disk, the permissions
+            where = error.filename or folder
+            raise DataError(
+                f"cannot be read or written: {error.strerror or error}",
+                where=where,
+                advice="Free space or correct the permissions, then run the same command again",
+            ) from error
+    return reports
 
 
 class _Preparation:

@@ -148,7 +148,8 @@ def pretrain(
     Args:
         data: a prepared folder.
         run_folder: new, or with `resume` one that was begun.
-        config: what is fitted and how; ignored with `resume`, for the run has its own.
+        config: what is fitted and how; with `resume` the run has its own, and this may only say
+            whether a space is learned.
         resume: go on from the last checkpoint.
         bars: adds a progress bar.
 
@@ -160,7 +161,17 @@ def pretrain(
         RunError: the run folder is not empty, damaged, or belongs to other data.
         UsageError: there are too few videos.
     """
-    config = _config_of(run_folder) if resume else config or PretrainConfig()
+    if resume:
+        kept = _config_of(run_folder)
+        if config is not None and (config.contrastive is None) != (kept.contrastive is None):
+            learns = "learns no space" if kept.contrastive is None else "learns a space"
+            raise UsageError(
+                f"the run {learns}, which cannot change now",
+                where=run_folder,
+                advice="Resume it with its own settings, or start another run",
+            )
+        config = kept
+    config = config or PretrainConfig()
     task = config.task
     dataset = load_dataset(data, task.profile)
     train, test = split_videos(len(dataset.videos), task.data.split_ratio, task.data.split_seed)

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from segue.core.errors import MediaError
+from segue.core.errors import DataError, MediaError
 from segue.core.names import resolve
 from segue.core.progress import Advance
 from segue.media.embed import Embedder
@@ -89,7 +90,11 @@ def add_video_vectors(
                     found.dropped.append((name, error.what))
                 else:
                     parts = scenes(film, spans)
-                    vectors = embedder.embed_scenes(media / name, [parts[i] for i in wanted])
+                    vectors = _checked(
+                        embedder.embed_scenes(media / name, [parts[i] for i in wanted]),
+                        len(wanted),
+                        embedder,
+                    )
                     measures = picture_measures(film.picture, spans)
                     for i, vector in zip(wanted, vectors, strict=True):
                         stem = vector_stem(layout.folder, "video_measures", name, i)
@@ -138,7 +143,9 @@ def add_track_vectors(
     writer.count("track vectors", len(wanted))
     for start in range(0, len(wanted), 16):  # a part at a time, so that a stop loses little
         names = wanted[start : start + 16]
-        vectors = embedder.embed_tracks([tracks[name] for name in names])
+        vectors = _checked(
+            embedder.embed_tracks([tracks[name] for name in names]), len(names), embedder
+        )
         for name, vector in zip(names, vectors, strict=True):
             stem = vector_stem(layout.folder, "music_measures", name)
             writer.vector(stem, track_measures(tracks[name]))
@@ -183,6 +190,17 @@ def add_text_vectors(
             for (stem, _), vector in zip(wanted, vectors, strict=True):
                 writer.vector(stem, vector)
     return n_texts
+
+
+def _checked(vectors: Any, count: int, embedder: Embedder) -> NDArray[np.float32]:
+    """Return [count, D] vectors, or say which embedder gave something else."""
+    found = np.asarray(vectors, np.float32)
+    if found.ndim != 2 or len(found) != count or not np.isfinite(found).all():
+        raise DataError(
+            f"the embedder '{embedder.name}' gave an array of shape {found.shape} with "
+            f"{int((~np.isfinite(found)).sum())} values that are not finite, for {count} inputs"
+        )
+    return found
 
 
 def track_measures(track: TrackAnalysis) -> np.ndarray[Any, np.dtype[np.float32]]:
