@@ -34,6 +34,10 @@ GENERATED = HERE / "reference" / "generated"
 SETTINGS = {
     "score": "segue.score.config:ScoreConfig",
     "soundtrack": "segue.tasks.soundtrack.config:SoundtrackConfig",
+    "soundtrack-prepare": "segue.tasks.soundtrack.prepare:PrepareConfig",
+    "soundtrack-pretrain": "segue.tasks.soundtrack.pretrain:PretrainConfig",
+    "soundtrack-tune": "segue.tasks.soundtrack.tune:TuneConfig",
+    "soundtrack-render": "segue.tasks.soundtrack.render:RenderConfig",
 }
 
 
