@@ -11,9 +11,10 @@ scene prefer neutral music; without it the cosine compares directions only, and 
 would match the most extreme tracks.
 
 Measured on four scored clips, 36 segments of five seconds (`benchmarks/picture_affect.py`): the
-segment's own sound ranks at the 66th percentile of all (chance 50 +/- 5). Arousal, pace and brightness follow the picture from moment
-to moment; valence and tension only tell one clip from another. The space is better at leaving out
-misfits than at finding the one right track.
+segment's own sound ranks at the 66th percentile of all (chance 50 +/- 5). Arousal, pace and
+brightness follow the picture from moment to moment; valence and tension only tell one clip from
+another. The space is better at leaving out misfits than at finding
+the one right track.
 """
 
 from __future__ import annotations

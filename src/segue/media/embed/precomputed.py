@@ -80,8 +80,8 @@ class PrecomputedEmbedder:
             raise DataError(
                 f"{len(missing)} of {len(names)} embedding files are missing",
                 where=f"{os.fsdecode(missing[0])}.pt",
-                advice="Compute them (result.json of a run with the embedder 'affect' has the times "
-                "of the segments), or use the embedder 'affect'",
+                advice="Compute them (result.json of a run with the embedder 'affect' has the "
+                "times of the segments), or use the embedder 'affect'",
             )
         vectors = [read_vector(file) for file in files if file is not None]
         for file, values in zip(files, vectors, strict=True):
