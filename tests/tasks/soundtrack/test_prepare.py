@@ -357,8 +357,17 @@ def test_folders_with_nothing_in_them_are_refused(
         prepare([tmp_path])
     with pytest.raises(UsageError, match="no folder"):
         prepare([])
-    assert command("prepare", str(tmp_path), "--label-music") == 1
+    assert command("prepare", str(tmp_path)) == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_labels_that_were_asked_for_must_be_there(
+    plain: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = content(plain)
+    assert command("prepare", str(plain), "--label-music") == 1
+    assert "video_switch_gt.json: no such file" in capsys.readouterr().err
+    assert content(plain) == before
 
 
 def test_a_folder_that_cannot_be_written_and_a_bad_embedder_are_one_sentence(

@@ -168,7 +168,7 @@ def _phantom_bound(short: Shortlist, known: float) -> float:
     tables = _with_phantoms(short)
     n_tracks, n_segments = short.tables.n_tracks, short.tables.n_segments
     relaxed = Relaxation.of(tables, run_values(tables))
-    theme = max(short.tables.weights.theme, 0.0)
+    theme = abs(short.tables.weights.theme)  # the most that it can be
     limit = abs(tables.weights.switch)
     prices = Prices(repeat=np.zeros(tables.n_tracks))
     lowest, trust = np.inf, 1.0
