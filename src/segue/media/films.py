@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
+from segue.core.digests import known_sha256
 from segue.core.errors import MediaError
-from segue.core.files import atomic_write, cache_dir, sha256_file
+from segue.core.files import atomic_write, cache_dir
 from segue.core.progress import Advance, silent
 from segue.media.embed import Scene
 from segue.media.embed.wanted import wanted_mood
@@ -57,7 +58,7 @@ def watch(path: Path, advance: Advance = silent) -> Film:
         MediaError: the file cannot be read, has no picture, or it cannot be decoded.
     """
     try:
-        digest = sha256_file(path)
+        digest = known_sha256(path)
     except OSError as error:
         raise MediaError(f"cannot be read: {error.strerror or error}", where=path) from None
     entry = cache_dir() / "watched" / f"v{VERSION}" / f"{digest}.npz"

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from segue.core.digests import known_sha256
 from segue.core.errors import DataError
-from segue.core.files import sha256_file
 from segue.core.progress import Advance, silent
 from segue.media import analysis_cache
 from segue.media.track import TrackAnalysis
@@ -115,7 +115,7 @@ def analyse_library(
         try:
             if not path.is_file():
                 raise FileNotFoundError(2, "not a regular file")
-            digest = sha256_file(path)
+            digest = known_sha256(path)
         except OSError as error:
             skipped[path] = error.strerror or str(error)
             advance(1)

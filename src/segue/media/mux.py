@@ -34,7 +34,7 @@ from segue.media.loudness import Meter
 from segue.media.matroska import write_pixel_aspect
 from segue.media.opening import decoding, open_media
 from segue.media.packets import Copied, copied_packets, stream_like
-from segue.media.source import picture_stream, probe, sound_stream
+from segue.media.source import MediaInfo, picture_stream, probe, sound_stream
 
 __all__ = ["MuxResult", "mux"]
 
@@ -88,6 +88,8 @@ def mux(
     out: Path,
     true_peak_dbtp: float = -1.0,
     advance: Advance = silent,
+    *,
+    info: MediaInfo | None = None,
 ) -> MuxResult:
     """Write the picture of one file with the sound of another.
 
@@ -97,6 +99,7 @@ def mux(
         out: where to write; its suffix is replaced by that of the chosen container.
         true_peak_dbtp: ceiling for the decoded sound.
         advance: called with the seconds of picture that were copied.
+        info: what `probe` says of `picture`, where the caller knows it already.
 
     Returns:
         what was written, with its path.
@@ -105,7 +108,7 @@ def mux(
         MediaError: there is no picture, a file cannot be read or written, or the result does not
             hold what it should.
     """
-    info = probe(picture)
+    info = info or probe(picture)
     if info.video is None:
         raise MediaError("no picture in this file", where=os.fsdecode(picture))
     with open_media(picture) as container:

@@ -22,8 +22,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+from segue.core.digests import known_sha256
 from segue.core.errors import DataError, MediaError, printable
-from segue.core.files import atomic_write, sha256_file, write_json
+from segue.core.files import atomic_write, write_json
 from segue.core.names import resolve
 from segue.core.progress import AddBar, progress_bars
 from segue.core.versions import versions
@@ -206,7 +207,7 @@ class _Job:
 
     def understand_and_listen(self) -> tuple[Film, Music, str]:
         """Watch the film and hear the library side by side; both take a core."""
-        content = sha256_file(self.video)
+        content = known_sha256(self.video)
         watching = self.add("Watching the film", float(self.info.duration_s))
         listening = self.add("Listening to the library", None)
         found: list[Film] = []
@@ -342,6 +343,7 @@ class _Job:
                 mix.folder / "mix.wav",
                 to / "scored.mp4",
                 true_peak_dbtp=settings.true_peak_dbtp,
+                info=self.info,
                 advance=putting,
             )
             return {**asdict(made), "path": made.path.name}
