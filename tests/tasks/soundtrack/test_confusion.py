@@ -12,6 +12,7 @@ import pytest
 from segue.cli import root
 from segue.core.errors import DataError
 from segue.core.options import run
+from segue.core.tables import EvaluationTable
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.confusion import (
     PUBLISHED,
@@ -22,11 +23,13 @@ from segue.tasks.soundtrack.confusion import (
     synthetic_pairs,
 )
 from segue.tasks.soundtrack.data import Dataset
+from segue.tasks.soundtrack.evaluate import evaluate
+from segue.tasks.soundtrack.folder import load_dataset
 from segue.tasks.soundtrack.plans import score_plans
 from segue.tasks.soundtrack.prior import fit_prior
 from segue.tasks.soundtrack.tables import build_tables
 from segue.tasks.soundtrack.truth import chance_retrieval, retrieval, true_tracks
-from tests.synthetic_soundtrack import make_dataset
+from tests.synthetic_soundtrack import make_dataset, write_folder
 
 
 def test_the_measures_of_the_published_matrix() -> None:
@@ -122,3 +125,25 @@ def test_a_whole_track_named_like_its_video_belongs_to_all_of_it() -> None:
         .plan(build_tables(dataset, fit_prior(dataset), 1), np.random.default_rng(0))
         .terms["alignment"]
     )
+
+
+def test_an_evaluation_holds_retrieval_where_pairs_are_known(tmp_path: Path) -> None:
+    table = evaluate(synthetic_pairs(0), ["random", "greedy"], split="all")
+    prior, random = table.row("prior").metrics, table.row("random").metrics
+    assert prior["recall@5"].value > random["recall@5"].value == pytest.approx(5 / 61)
+    assert "recall@5" not in table.row("greedy").metrics
+    assert EvaluationTable.from_dict(json.loads(table.to_json())) == table
+
+    dataset = make_dataset(n_videos=2)
+    folder = write_folder(dataset, tmp_path)
+    captions = json.loads((folder / "video_captions.json").read_text())
+    captions[0]["music"] = "track 4.mp3"
+    captions[1]["segments"][2]["music"] = "track 1.mp3"
+    (folder / "video_captions.json").write_text(json.dumps(captions))
+    named = load_dataset(folder)
+    assert true_tracks(named) == [[4] * 5, [None, None, 1, None, None, None]]
+    assert "median rank" in evaluate(named, ["prior"], split="all").row("prior").metrics
+    captions[0]["music"] = "absent.mp3"
+    (folder / "video_captions.json").write_text(json.dumps(captions))
+    with pytest.raises(DataError, match=r"absent\.mp3"):
+        true_tracks(load_dataset(folder))

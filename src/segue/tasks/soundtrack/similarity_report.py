@@ -23,7 +23,7 @@ from segue.tasks.soundtrack.prior import Prior, default_prior
 from segue.tasks.soundtrack.similarity import fits
 from segue.tasks.soundtrack.tables import Floats
 
-__all__ = ["Similarities", "Space", "similarities"]
+__all__ = ["Similarities", "Space", "figure_name", "similarities"]
 
 Space = Literal["picture", "caption"]
 
