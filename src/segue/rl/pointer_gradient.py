@@ -155,7 +155,7 @@ def _slope(x: Tensor, gate: Tensor, value: Tensor) -> Tensor:
 
 _FREE: dict[tuple[int, int], list[Tensor]] = {}
 """Memory of layers by shape: fresh memory costs more than what is computed in it."""
-_MOST_FREE = 12
+_MOST_FREE, _MOST_SHAPES = 12, 8
 
 
 def _take(shape: tuple[int, int]) -> Tensor:
@@ -164,5 +164,7 @@ def _take(shape: tuple[int, int]) -> Tensor:
 
 
 def _give(*layers: Tensor) -> None:
+    if len(_FREE) > _MOST_SHAPES:
+        _FREE.clear()
     free = _FREE.setdefault(tuple(layers[0].shape), [])  # type: ignore[arg-type]
     free.extend(layers[: max(0, _MOST_FREE - len(free))])

@@ -20,6 +20,7 @@ from segue.core.options import run as run_command
 from segue.tasks.soundtrack.cli import group
 from segue.tasks.soundtrack.config import SoundtrackConfig
 from segue.tasks.soundtrack.models import load_policy
+from segue.tasks.soundtrack.preferences import Preference, add_preferences
 from segue.tasks.soundtrack.training_data import DrawnConfig, draw_data, read_data, training_split
 from segue.tasks.soundtrack.tune import GENERATOR, PRESETS, TuneConfig, preset_file, tune
 from tests.synthetic_soundtrack import make_dataset, write_folder
@@ -195,6 +196,29 @@ def test_test_videos_neither_train_nor_choose(folder: Path) -> None:
     assert [t.n_segments for t in found.validation] == [lengths[v] for v in validation]
 
 
+def test_choices_of_a_person_become_part_of_the_reward(folder: Path, tmp_path: Path) -> None:
+    dataset = make_dataset(n_tracks=7, n_videos=10, n_segments=2)
+    loved = tuple(dataset.tracks[3].embedding.tolist())
+    choices = [
+        Preference(
+            film="sha", segment=0, start_s=float(i), end_s=99.0, mood={}, wanted={}, embedder="own",
+            segment_vector=tuple(dataset.videos[0].segments[0].embedding.tolist()), chosen="3",
+            chosen_vector=loved, rejected=str(i), reward_difference=-1.0,
+            rejected_vector=tuple(dataset.tracks[i].embedding.tolist()),
+        )
+        for i in (0, 1, 2, 4, 5, 6)
+    ]  # fmt: skip
+    add_preferences(tmp_path / "preferences.jsonl", choices)
+    file = (tmp_path / "preferences.jsonl", 2.0)
+    plain = read_data(folder, SoundtrackConfig(), 0.15).train
+    told = read_data(folder, SoundtrackConfig(), 0.15, preferences=file).train
+    gains = np.concatenate([b.alignment - a.alignment for a, b in zip(plain, told, strict=True)])
+    assert (gains.argmax(axis=1) == 3).all()
+    settings = {"method": "ppo", "preferences": str(file[0]), "ppo": {**PPO["ppo"], "start": "",
+                "anchor": 0.0, "timesteps": 128}}  # fmt: skip
+    assert tune(folder, tmp_path / "run", TuneConfig.parse(settings))["timesteps"] == 128
+
+
 @pytest.mark.parametrize(("n_videos", "expected"), [(1, (1, 1)), (2, (1, 1)), (3, (1, 1))])
 def test_few_videos_are_enough_and_said_so(n_videos: int, expected: tuple[int, int]) -> None:
     dataset = make_dataset(n_videos=n_videos)
@@ -225,6 +249,7 @@ def test_drawn_problems_mix_settings_and_depend_on_the_world_alone() -> None:
         ({"task": {"extra_terms": {"a:b": 1.0}}}, GENERATOR, UsageError, "ppo.extra_terms"),
         ({"task": {"environment": "MultiDiscrete"}}, GENERATOR, UsageError, "Discrete"),
         ({"prior": "somewhere"}, GENERATOR, UsageError, "priors of their own"),
+        ({"preferences": "somewhere"}, GENERATOR, UsageError, "choices are about"),
         ({"method": "original"}, GENERATOR, UsageError, "one output for each track"),
         ({}, "", UsageError, "no data to learn from"),
         ({}, "no/such/folder", SegueError, "no such folder"),

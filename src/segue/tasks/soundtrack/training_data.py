@@ -22,6 +22,11 @@ from segue.tasks.soundtrack.config import SoundtrackConfig
 from segue.tasks.soundtrack.data import Dataset
 from segue.tasks.soundtrack.folder import load_dataset
 from segue.tasks.soundtrack.generator import draw_tables, preset
+from segue.tasks.soundtrack.preferences import (
+    fit_preferences,
+    read_preferences,
+    with_preferences,
+)
 from segue.tasks.soundtrack.pretrain import load_pretrained
 from segue.tasks.soundtrack.prior import Prior, default_prior, split_videos
 from segue.tasks.soundtrack.tables import Tables, build_tables
@@ -105,7 +110,11 @@ def draw_data(config: DrawnConfig) -> TrainingData:
 
 
 def read_data(
-    folder: Path, config: SoundtrackConfig, validation_share: float, prior: Path | None = None
+    folder: Path,
+    config: SoundtrackConfig,
+    validation_share: float,
+    prior: Path | None = None,
+    preferences: tuple[Path, float] | None = None,
 ) -> TrainingData:
     """Read a prepared folder; its test videos are not touched.
 
@@ -114,10 +123,11 @@ def read_data(
         config: weights, mode, division of the videos.
         validation_share: share of the training videos that chooses the best model.
         prior: run of `pretrain`; None fits a prior on the training videos.
+        preferences: file of choices and their weight in the reward (`preferences`).
 
     Raises:
-        DataError: the folder cannot be read.
-        UsageError: the prior is of other data.
+        DataError: the folder or the file of choices cannot be read.
+        UsageError: the prior or the choices are of other data.
     """
     dataset, known = load_dataset(folder, config.profile), None
     if prior is not None:
@@ -125,12 +135,19 @@ def read_data(
         dataset, known = pretrained.apply(dataset), pretrained.prior
     train, validation, notes = training_split(dataset, config, validation_share)
     fitted: Prior = known or default_prior(dataset, config)
+    taste = fit_preferences(read_preferences(preferences[0])) if preferences else None
 
     def tables(videos: Sequence[int]) -> tuple[Tables, ...]:
         weights = config.weights.weights()
-        return tuple(
+        found = [
             build_tables(dataset, fitted, v, weights, config.mode, None, config.kappa)
             for v in videos
+        ]
+        if taste is None or preferences is None:
+            return tuple(found)
+        return tuple(
+            with_preferences(table, dataset.videos[v].embeddings, taste, preferences[1])
+            for v, table in zip(videos, found, strict=True)
         )
 
     return TrainingData(

@@ -46,6 +46,10 @@ class TuneConfig(Config):
     """Prepared folder, or `generator`; the option --data says the same."""
     prior: str = ""
     """Run of `pretrain`; empty fits a prior on the training videos."""
+    preferences: str = ""
+    """preferences.jsonl of `segue score`: the choices of a person become part of the reward."""
+    preferences_weight: float = Field(1.0, ge=0)
+    """Of the preferences, per unit of log odds and segment."""
     validation_share: float = Field(0.15, gt=0, lt=1)
     """Share of the training videos that chooses the best model."""
     task: SoundtrackConfig = SoundtrackConfig(mode="test")
@@ -158,13 +162,20 @@ def _check(config: TuneConfig) -> None:
         )
     if config.prior and config.data == GENERATOR:
         raise UsageError("problems drawn at random have priors of their own", where="prior")
+    if config.preferences and (config.data == GENERATOR or config.method == "original"):
+        raise UsageError(
+            "choices are about the videos and tracks of a prepared folder",
+            where="preferences",
+            advice="Give --data DIR, and a method other than original",
+        )
 
 
 def _tables(config: TuneConfig) -> TrainingData:
     if config.data == GENERATOR:
         return draw_data(config.drawn)
     prior = Path(config.prior) if config.prior else None
-    return read_data(Path(config.data), config.task, config.validation_share, prior)
+    choices = (Path(config.preferences), config.preferences_weight) if config.preferences else None
+    return read_data(Path(config.data), config.task, config.validation_share, prior, choices)
 
 
 def _config_of(run_folder: Path) -> TuneConfig:
