@@ -47,7 +47,11 @@ def test_an_evaluation_is_kept_in_the_run_and_named_in_its_card(trained: Path) -
     played = play_dataset(make_dataset(), rows, split="all")
     table = tabulate(played)
     figures = save_evaluation(trained, table, played)
-    assert [f.name for f in figures] == ["returns.png", "episode.png", "learning.png"]
+    assert [f.name for f in figures] == [
+        "returns.png",
+        *(f"episode-{i}.png" for i in range(1, 5)),
+        "learning.png",
+    ]
     for figure in figures:
         assert pixels(figure).std() > 5, "an empty picture"
     text = (trained / "evaluation.json").read_text()
@@ -85,7 +89,7 @@ def test_the_command_evaluates_a_run(
         "mine + beam/2": "tuned",
         "upper bound": "bound",
     }
-    assert (trained / "figures" / "episode.png").is_file()
+    assert (trained / "figures" / "episode-4.png").is_file()
     assert command(root, ["soundtrack", "evaluate", "--data", str(data), "--render"]) == 2
     assert "--run" in capsys.readouterr().err
     assert command(root, [*words, "--agents", "policy", "--render"]) == 1
@@ -135,7 +139,9 @@ def test_the_similarity_report(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_equal_returns_and_many_agents_can_be_drawn(tmp_path: Path) -> None:
-    draw_returns(tmp_path / "flat.png", {f"agent {i}": np.ones((1, 3)) for i in range(13)})
+    draw_returns(
+        tmp_path / "flat.png", {f"agent {i}": np.ones((1, 3)) for i in range(13)}, np.ones((1, 3))
+    )
     assert pixels(tmp_path / "flat.png").std() > 0
 
 

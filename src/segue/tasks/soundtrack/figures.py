@@ -62,31 +62,29 @@ def draw_episode(path: Path, video: str, plans: Mapping[str, Plan]) -> None:
         figure.suptitle(f"Reward of each segment of {video}")
 
 
-def draw_returns(path: Path, returns: Mapping[str, Floats]) -> None:
-    """Draw a histogram and the quantiles of the returns of several agents.
+def draw_returns(path: Path, returns: Mapping[str, Floats], optima: Floats) -> None:
+    """Draw a histogram and the quantiles of the returns, and the quantiles of the regrets.
 
     Args:
         path: the PNG file.
         returns: agent -> returns of any shape; at least one agent.
+        optima: best returns found, of the same shape.
     """
-    values = {agent: np.sort(np.ravel(found)) for agent, found in returns.items()}
-    everything = np.concatenate(list(values.values()))
+    everything = np.concatenate([np.ravel(found) for found in returns.values()])
     edges = np.linspace(everything.min(), everything.max() + 1e-9, 41)
-    with _figure(path, 2) as (figure, axes):
-        for color, (agent, found) in enumerate(values.items()):
-            axes[0].hist(
-                found, bins=edges, histtype="step", label=agent, color=f"C{color % 10}",
-                linestyle="-" if color < 10 else "--",
-            )  # fmt: skip
-            share = (np.arange(len(found)) + 0.5) / len(found)
-            axes[1].plot(
-                share, found, label=agent, color=f"C{color % 10}",
-                linestyle="-" if color < 10 else "--",
-            )  # fmt: skip
+    with _figure(path, 3, columns=3) as (figure, axes):
+        for number, (agent, found) in enumerate(returns.items()):
+            style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--"}
+            share = (np.arange(found.size) + 0.5) / found.size
+            axes[0].hist(np.ravel(found), bins=edges, histtype="step", **style)
+            axes[1].plot(share, np.sort(np.ravel(found)), label=agent, **style)
+            axes[2].plot(share, np.sort(np.ravel(optima - found)), **style)
         axes[0].set(title="histogram", xlabel="return of a video", ylabel="videos")
         axes[1].set(title="quantiles", xlabel="share of the videos", ylabel="return of a video")
-        axes[1].legend(fontsize="x-small")
-        figure.suptitle("Returns of the agents on the same videos")
+        axes[2].set(title="quantiles", xlabel="share of the videos", ylabel="regret of a video")
+        axes[2].set_yscale("symlog", linthresh=0.1)
+        figure.legend(loc="outside lower center", ncols=5, fontsize="x-small")
+        figure.suptitle("Returns of the agents on the same videos, and what they miss")
 
 
 def draw_learning(path: Path, metrics: Path) -> bool:
@@ -157,13 +155,13 @@ def draw_similarities(path: Path, found: Similarities) -> None:
 
 
 @contextmanager
-def _figure(path: Path, n_panels: int) -> Iterator[tuple[Figure, Sequence[Any]]]:
+def _figure(path: Path, n_panels: int, columns: int = 0) -> Iterator[tuple[Figure, Sequence[Any]]]:
     """Give a figure with panels; write it when the block ends."""
     # The object interface: no global state, no window, usable from any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    columns = min(n_panels, 4 if n_panels > 4 else 2)
+    columns = columns or min(n_panels, 4 if n_panels > 4 else 2)
     rows = -(-n_panels // columns)
     size = (4.2 * columns, 3.4 * rows + 0.5) if n_panels > 1 else (6.0, 6.0)
     figure = Figure(figsize=size, dpi=_DPI, layout="constrained")

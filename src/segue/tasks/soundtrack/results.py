@@ -42,6 +42,9 @@ LIMITS = (
     "The numbers hold for the data named above; other films and libraries can differ.",
 )
 
+_EPISODES = 6
+"""Videos whose terms are drawn."""
+
 
 def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
     """Return (runs with a policy, the run with a prior and perhaps a space of its own).
@@ -88,36 +91,37 @@ def save_evaluation(
         RunError: another process is writing to the run.
     """
     lock = FolderLock(run)
+    folder = run / "figures"
     try:
         atomic_write(run / "evaluation.json", table.to_json() + "\n")
         atomic_write(run / "plans.jsonl", "".join(_plan_lines(played, videos)))
-        folder = run / "figures"
-        draw_returns(folder / "returns.png", played.returns)
+        draw_returns(folder / "returns.png", played.returns, played.optima)
+        captions = {"returns.png": "Returns of the agents on the same videos, and what they miss"}
         rows = _telling(played)
-        draw_episode(
-            folder / "episode.png",
-            f"the first video of {played.name}",
-            {row: played.plans[row][0][0] for row in rows},
+        longest = sorted(
+            range(len(played.tables[0])), key=lambda v: -played.tables[0][v].n_segments
         )
-        figures = [folder / "returns.png", folder / "episode.png"]
+        for place, v in enumerate(longest[:_EPISODES], 1):
+            name = str(videos[v]) if videos else f"video {v} of {played.name}"
+            draw_episode(
+                folder / f"episode-{place}.png",
+                name,
+                {row: played.plans[row][0][v] for row in rows},
+            )
+            captions[f"episode-{place}.png"] = f"Reward terms of {name}, segment by segment"
         if (run / "metrics.jsonl").is_file() and draw_learning(
             folder / "learning.png", run / "metrics.jsonl"
         ):
-            figures.append(folder / "learning.png")
-        captions = {
-            "returns.png": "Returns of the agents on the same videos",
-            "episode.png": "Reward terms of one video, segment by segment",
-            "learning.png": "What the run logged",
-        }
+            captions["learning.png"] = "What the run logged"
         write_card(
             run,
             table=table,
             limits=LIMITS,
-            figures={f"figures/{f.name}": captions[f.name] for f in figures},
+            figures={f"figures/{name}": caption for name, caption in captions.items()},
         )
     finally:
         lock.release()
-    return figures
+    return [folder / name for name in captions]
 
 
 def render_played(
