@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -35,4 +36,8 @@ def root() -> None:
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    sys.exit(run(root))
+    code = run(root)
+    if code > 128:  # interrupted: threads may still be decoding, and nothing waits for them
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -8,6 +8,9 @@
                 break
 
 After the block an interrupted program exits with 130 (Ctrl-C) or 143 (SIGTERM), as shells expect.
+
+Commands without such a loop are interrupted where they are: `terminable` makes SIGTERM an exception
+like Ctrl-C, so that both tidy up, and `undisturbed` puts both off for a block that must be whole.
 """
 
 from __future__ import annotations
@@ -20,9 +23,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Stop", "interruptible"]
+__all__ = ["Stop", "Terminated", "interruptible", "terminable", "undisturbed"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
 
 
 class Stop:
@@ -67,6 +74,40 @@ def interruptible(message: Callable[[], str] | str = "") -> Iterator[Stop]:
     if stop:
         _say((message() if callable(message) else message) + "\n")
         raise SystemExit(128 + stop.signal)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Raise `Terminated` where SIGTERM meets the block; only the main thread can do so."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL if before is None else before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Put SIGINT and SIGTERM off until the end of the block, which should be short."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        if came:
+            signal.raise_signal(came[0])
 
 
 def _say(text: str) -> None:

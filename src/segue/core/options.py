@@ -1,7 +1,7 @@
 """Command-line options that every command shares, and how a command ends.
 
 stdout carries results, stderr progress and messages. Exit codes: 0 done, 1 failed, 2 wrong use,
-130 interrupted.
+130 interrupted by Ctrl-C, 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import click
 
 from segue.core.errors import SegueError, printable
+from segue.core.interrupt import Terminated, terminable
 from segue.core.names import resolve, unknown
 
 __all__ = ["LazyGroup", "config_options", "print_json", "run"]
@@ -124,16 +125,16 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     try:
-        result = command.main(arguments, prog_name="segue", standalone_mode=False)
+        with terminable():
+            result = command.main(arguments, prog_name="segue", standalone_mode=False)
         sys.stdout.flush()
         return result if isinstance(result, int) else 0
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except KeyboardInterrupt:
-        return _say("interrupted. Run the same command again to continue where it stopped", 130)
-    except click.exceptions.Abort:
-        return _say("interrupted. Run the same command again to continue where it stopped", 130)
+    except (KeyboardInterrupt, click.exceptions.Abort) as error:
+        code = 143 if Terminated in (type(error), type(error.__cause__)) else 130
+        return _say("interrupted. Run the same command again to continue where it stopped", code)
     except click.ClickException as error:
         if isinstance(error, click.exceptions.NoArgsIsHelpError):
             sys.stderr.write(error.format_message() + "\n")

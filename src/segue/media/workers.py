@@ -13,6 +13,7 @@ import contextlib
 import json
 import os
 import selectors
+import signal
 import subprocess
 import sys
 import time
@@ -89,10 +90,6 @@ def run_workers(jobs: Mapping[str, Path], n_workers: int, advance: Advance) -> d
 
 def serve() -> None:
     """Be a worker: read jobs until the input ends."""
-    import signal
-
-    # Ctrl-C reaches the whole terminal group; the parent decides and closes our input.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     from segue.media.library import analyse_and_keep
 
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
@@ -119,12 +116,17 @@ class _Worker:
     def __init__(self) -> None:
         environment = os.environ | dict.fromkeys(_THREADS, "1")
         command = [sys.executable, "-c", _START, json.dumps([p for p in sys.path if p])]
+        # Ctrl-C reaches the whole terminal group; the parent decides and ends us. Blocked from its
+        # first instruction on, no worker prints a traceback while it starts.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  our own code
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
             )
         except OSError as error:
             raise DataError(f"cannot start a worker process ({error})") from None
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         self.job = ""
         self.since_s = 0.0
 

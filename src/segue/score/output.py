@@ -17,6 +17,7 @@ from pathlib import Path
 
 from segue.core.errors import RunError, UsageError
 from segue.core.files import atomic_path
+from segue.core.interrupt import undisturbed
 from segue.core.lock import FolderLock
 
 __all__ = ["OutputFolder"]
@@ -94,6 +95,10 @@ class OutputFolder:
         Args:
             products: name relative to the folder -> file in `run/`; the last one goes last.
         """
+        with undisturbed():
+            self._publish(products)
+
+    def _publish(self, products: Mapping[str, Path]) -> None:
         (self.path / "result.json").unlink(missing_ok=True)
         for name in _PRODUCTS:
             self._remove(self.path / name)
