@@ -295,7 +295,6 @@ def _json(name: str, **changes: Any) -> Callable[[Path], None]:
         (_file("config.json", b"{"), "not JSON"),
         (_file("config.json", b"[" * 100_000), "not JSON"),
     ],
-    ids=str,
 )  # fmt: skip
 def test_a_suspicious_folder_is_refused_before_anything_is_loaded(
     name: str, spoil: Callable[[Path], None], message: str, folders: dict[str, Path],
