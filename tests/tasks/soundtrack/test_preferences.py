@@ -12,6 +12,7 @@ import pytest
 
 from segue.core.errors import DataError, UsageError
 from segue.tasks.soundtrack.agents import make_agent
+from segue.tasks.soundtrack.evaluate import play_dataset
 from segue.tasks.soundtrack.preferences import (
     Preference,
     add_preferences,
@@ -21,6 +22,7 @@ from segue.tasks.soundtrack.preferences import (
     with_preferences,
 )
 from segue.tasks.soundtrack.prior import fit_prior
+from segue.tasks.soundtrack.results import taste_of
 from segue.tasks.soundtrack.rewards import Steps
 from segue.tasks.soundtrack.tables import build_tables
 from tests.synthetic_soundtrack import make_dataset
@@ -137,3 +139,32 @@ def test_as_reward_term_and_in_tables_the_same_is_paid_and_planners_follow_it() 
         values, rows = model.values(segments, dataset.track_embeddings), np.arange(len(segments))
         heard = [planner.plan(t, np.random.default_rng(0)).tracks for t in (before, after)]
         assert values[rows, heard[1]].sum() > values[rows, heard[0]].sum() + 0.1
+
+
+def test_a_run_tuned_for_a_taste_is_judged_by_it(tmp_path: Path) -> None:
+    dataset, rng = make_dataset(dimension=4), np.random.default_rng(0)
+    log = tmp_path / "preferences.jsonl"
+    liked = tuple(dataset.tracks[1].embedding.tolist())
+    add_preferences(log, [choice(rng, np.ones(4), chosen_vector=liked) for _ in range(30)])
+    run = tmp_path / "run"
+    run.mkdir()
+    assert taste_of([run]) is None
+    (run / "config.toml").write_text(f"preferences = '{log}'\npreferences_weight = 3.0\n")
+    taste = taste_of([tmp_path, run])
+    assert taste is not None
+    assert (taste[0].n_choices, taste[1]) == (30, 3.0)
+    heard = [
+        np.concatenate(
+            [
+                p.tracks
+                for p in play_dataset(dataset, ["planner"], split="all", taste=t).plans["planner"][
+                    0
+                ]
+            ]
+        )
+        for t in (None, taste)
+    ]
+    assert (heard[1] == 1).sum() > (heard[0] == 1).sum()
+    log.unlink()
+    with pytest.raises(DataError, match="preferences"):
+        taste_of([run])

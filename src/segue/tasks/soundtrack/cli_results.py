@@ -75,10 +75,18 @@ def evaluate(
     from segue.core.progress import progress_bars
     from segue.tasks.soundtrack import evaluate as verb
     from segue.tasks.soundtrack.folder import load_dataset
-    from segue.tasks.soundtrack.results import divide_runs, render_played, save_evaluation
+    from segue.tasks.soundtrack.results import (
+        divide_runs,
+        render_played,
+        save_evaluation,
+        taste_of,
+    )
 
     names = verb.parse_agents(agents) if agents else list(verb.DEFAULT_AGENTS)
     policies, pretrained = divide_runs(runs)
+    taste = taste_of(policies)
+    if taste is not None:
+        sys.stderr.write("segue: preferences that a run was tuned for are part of the reward\n")
     dataset = load_dataset(data, config.profile)
     for warning in dataset.warnings:
         sys.stderr.write(f"segue: {warning}\n")
@@ -93,6 +101,7 @@ def evaluate(
             seeds=(seed,),
             episodes=episodes,
             prior=pretrained.prior if pretrained else None,
+            taste=taste,
             advance=bars("evaluating", 1.0),
         )
         videos = verb.videos_of(dataset, config, split, episodes)

@@ -34,6 +34,7 @@ from segue.core.tables import Comparison, Data, EvaluationTable, Role, Row, pair
 from segue.tasks.soundtrack.config import Mode, SoundtrackConfig
 from segue.tasks.soundtrack.data import Dataset
 from segue.tasks.soundtrack.playing import Played, Targets, play
+from segue.tasks.soundtrack.preferences import PreferenceModel, with_preferences
 from segue.tasks.soundtrack.prior import Prior, default_prior, split_videos
 from segue.tasks.soundtrack.scoring import TERMS
 from segue.tasks.soundtrack.tables import Floats, Tables, build_tables
@@ -120,6 +121,7 @@ def play_dataset(
     seeds: Sequence[int] = (0,),
     episodes: int | None = None,
     prior: Prior | None = None,
+    taste: tuple[PreferenceModel, float] | None = None,
     advance: Advance = silent,
 ) -> Played:
     """Let `agents` decide the videos of a dataset.
@@ -135,6 +137,7 @@ def play_dataset(
         episodes: at least this many, by as many consecutive seeds from the first of `seeds` as it
             takes; fewer than there are videos are the first videos.
         prior: of a run; None fits one on the training videos.
+        taste: what people prefer, and its weight in the reward (`preferences`).
         advance: called after each video and seed, with amounts that add up to 1.
 
     Raises:
@@ -157,6 +160,11 @@ def play_dataset(
         build_tables(dataset, prior, v, config.weights.weights(), mode, None, config.kappa)
         for v in videos
     ]
+    if taste is not None:
+        tables = [
+            with_preferences(table, dataset.videos[v].embeddings, *taste)
+            for v, table in zip(videos, tables, strict=True)
+        ]
     name = f"{dataset.name}, {split}" if split != "all" else dataset.name
     return play(tables, agents, name, targets=targets, seeds=seeds, advance=advance)
 

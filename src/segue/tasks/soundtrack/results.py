@@ -29,13 +29,18 @@ from segue.core.tables import EvaluationTable
 from segue.tasks.soundtrack.data import Dataset
 from segue.tasks.soundtrack.figures import draw_episode, draw_learning, draw_returns
 from segue.tasks.soundtrack.playing import Played
+from segue.tasks.soundtrack.preferences import (
+    PreferenceModel,
+    fit_preferences,
+    read_preferences,
+)
 from segue.tasks.soundtrack.prepare import no_bars
 from segue.tasks.soundtrack.render import RenderConfig, Rendered, render_plan, tiling
 
 if TYPE_CHECKING:
     from segue.tasks.soundtrack.pretrain import Pretrained
 
-__all__ = ["divide_runs", "render_played", "save_evaluation"]
+__all__ = ["divide_runs", "render_played", "save_evaluation", "taste_of"]
 
 LIMITS = (
     "It is scored by a reward, not by people; the reward knows what the embedder sees and hears.",
@@ -74,6 +79,21 @@ def divide_runs(runs: Sequence[Path]) -> tuple[list[Path], Pretrained | None]:
     from segue.tasks.soundtrack.pretrain import load_pretrained
 
     return policies, load_pretrained(priors[0])
+
+
+def taste_of(runs: Sequence[Path]) -> tuple[PreferenceModel, float] | None:
+    """Return the preferences that the first of the runs with any was tuned for, and their weight.
+
+    Raises:
+        DataError: their file cannot be read.
+    """
+    for run in runs:
+        settings = read_toml(run / "config.toml") if (run / "config.toml").is_file() else {}
+        if settings.get("preferences"):
+            path = Path(settings["preferences"])
+            weight = float(settings.get("preferences_weight", 1.0))
+            return fit_preferences(read_preferences(path)), weight
+    return None
 
 
 def save_evaluation(
