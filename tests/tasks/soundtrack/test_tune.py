@@ -76,10 +76,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file but the lock and what a kill in the middle of writing leaves beside it."""
+    """Every file of the run itself but the lock and what a kill while writing leaves beside it.
+
+    Checkpoints are compared by their seals: how many old ones lie there depends on the kills.
+    """
     return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
+        path.name: path.read_bytes()
+        for path in sorted(folder.iterdir())
         if path.is_file() and path.name != ".lock" and not path.name.startswith(".tmp-")
     }
 
@@ -110,7 +113,7 @@ def kill_until_done(
 
 
 def test_ppo_killed_again_and_again_ends_on_the_same_bits(trainer: Trainer, tmp_path: Path) -> None:
-    kill_until_done(trainer, tmp_path / "whole" / "run", tmp_path / "run", PPO, GENERATOR, 12)
+    kill_until_done(trainer, tmp_path / "whole" / "run", tmp_path / "run", PPO, GENERATOR, 8)
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["step"] for row in rows] == list(range(1, 13))
@@ -141,7 +144,7 @@ def original(algorithm: str, **settings: Any) -> dict[str, Any]:
 def test_the_original_s_agents_resume_exactly_too(
     trainer: Trainer, folder: Path, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
-    kill_until_done(trainer, tmp_path / "whole" / "run", tmp_path / "run", settings, folder, 5)
+    kill_until_done(trainer, tmp_path / "whole" / "run", tmp_path / "run", settings, folder, 3)
 
 
 @pytest.mark.parametrize("name", PRESETS)
