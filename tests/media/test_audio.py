@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,7 @@ import soundfile
 
 from segue.core.errors import MediaError
 from segue.media.audio import read_audio, stream_audio, write_wav
-from segue.media.opening import Faults
+from segue.media.opening import Faults, decode
 from tests.synthetic_audio import clicks, noise, tone, write_audio
 
 
@@ -169,6 +171,52 @@ def test_a_hole_in_the_time_stamps_becomes_silence(tmp_path: Path) -> None:
     assert np.abs(sound.samples[0, int(1.05 * sound.rate_hz) :]).max() > 0.2
 
 
+def test_a_hole_in_unsigned_samples_is_silence_too(tmp_path: Path) -> None:
+    path = tmp_path / "hole.mkv"
+    _film(path, sound_start_s=0.0, hole_s=0.5, codec="pcm_u8")
+    sound = read_audio(path, mono=True)
+    assert not sound.samples[0, int(0.55 * sound.rate_hz) : int(0.95 * sound.rate_hz)].any()
+
+
+def test_an_overlap_in_the_time_stamps_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rate_hz = 8000
+    samples = noise(1.0, 3, rate_hz)
+    path = write_audio(tmp_path / "a.wav", samples, rate_hz, "pcm_s16le")
+    whole = read_audio(path).samples[0]
+
+    def early(container: object, stream: object, faults: Faults) -> Iterator[Any]:
+        """From a half second on, every time stamp is 0.1 s too early."""
+        n = 0
+        for frame in decode(container, stream, faults):
+            n += frame.samples
+            if n > rate_hz // 2:
+                frame.pts -= rate_hz // 10
+            seen.append((n - frame.samples, frame.samples))
+            yield frame
+
+    seen: list[tuple[int, int]] = []
+    monkeypatch.setattr("segue.media.audio.decode", early)
+    cut = read_audio(path).samples[0]
+    first = next(start for start, n in seen if start + n > rate_hz // 2)
+    np.testing.assert_array_equal(cut, np.delete(whole, slice(first, first + rate_hz // 10)))
+
+
+def test_the_number_of_channels_may_change_inside_a_stream(tmp_path: Path) -> None:
+    one = write_audio(tmp_path / "one.mp3", tone(440, 1, 44100, 0.4), 44100, "libmp3lame")
+    pair = np.stack([tone(440, 1, 44100, 0.4)] * 2)
+    two = write_audio(tmp_path / "two.mp3", pair, 44100, "libmp3lame")
+    (tmp_path / "both.mp3").write_bytes(one.read_bytes() + two.read_bytes() + one.read_bytes())
+    for channels in (1, 2):
+        sound = np.concatenate(list(stream_audio(tmp_path / "both.mp3", 22050, channels)), axis=1)
+        assert sound.shape[1] / 22050 == pytest.approx(3, abs=0.25)
+        for second in (0.5, 1.5, 2.5):
+            part = sound[:, int(second * 22050) :][:, :4096]
+            np.testing.assert_allclose(np.abs(part).max(axis=1), 0.4, atol=0.05)
+            assert dominant_hz(part[-1], 22050) == pytest.approx(440, abs=6)
+
+
 def test_values_that_are_not_numbers_are_refused(tmp_path: Path) -> None:
     bad = tone(440, 0.5, 8000)
     bad[100] = np.nan
@@ -207,7 +255,7 @@ def test_damaged_packets_are_counted_and_a_wreck_is_refused(tmp_path: Path) -> N
         read_audio(tmp_path / "wreck.wav")
 
 
-def _film(path: Path, sound_start_s: float, hole_s: float = 0.0) -> None:
+def _film(path: Path, sound_start_s: float, hole_s: float = 0.0, codec: str = "pcm_s16le") -> None:
     """One second of grey picture and of a tone that starts late, or with a hole at 0.5 s."""
     from fractions import Fraction
 
@@ -217,7 +265,7 @@ def _film(path: Path, sound_start_s: float, hole_s: float = 0.0) -> None:
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg4", rate=10)
         video.width, video.height, video.pix_fmt = 32, 32, "yuv420p"
-        audio = container.add_stream("pcm_s16le", rate=rate_hz, layout="mono")
+        audio = container.add_stream(codec, rate=rate_hz, layout="mono")
         for _ in range(12):
             picture = av.VideoFrame.from_ndarray(np.full((32, 32, 3), 90, np.uint8), "rgb24")
             container.mux(video.encode(picture))

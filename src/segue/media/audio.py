@@ -45,8 +45,9 @@ _LONGEST_HOLE_S = 3600.0
 """A larger jump is a broken clock, not a pause: the clock is set anew."""
 _FAULT_LIMIT = 0.2
 """A stream with more faults than this share of its decoded frames is refused."""
-_BATCH = 1 << 15
-"""Samples that are joined before they are resampled: fewer, longer calls."""
+_BATCH = 1 << 14
+"""Samples that are joined before they are resampled: fewer calls, but short arrays that need no new
+memory from the system."""
 
 _FOLD = {  # channel -> (gain into left, gain into right)
     "FL": (1.0, 0.0), "FR": (0.0, 1.0), "FC": (0.7071, 0.7071), "LFE": (0.0, 0.0),
@@ -244,14 +245,15 @@ class _Source:
         elif samples.dtype.kind == "i":
             samples = samples.astype(np.float32) / -float(np.iinfo(samples.dtype).min)
         samples = samples.astype(np.float32, copy=False)
-        if not np.isfinite(samples).all():
+        self._channels = self._channels or len(names)
+        folded = _fold(samples, names, self._channels)
+        if not np.isfinite(folded).all():  # in no way of folding is such a value lost
             raise MediaError(
                 "sound with values that are not finite numbers (NaN or infinity)",
                 where=os.fsdecode(self.path),
                 advice="Write the file again from its source",
             )
-        self._channels = self._channels or len(names)
-        return _fold(samples, names, self._channels)
+        return folded
 
     def _frames(self) -> Iterator[Any]:
         n_frames = 0

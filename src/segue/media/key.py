@@ -14,6 +14,7 @@ Letters: `T` frames; pitch classes run from C = 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,16 +70,11 @@ def find_key(profile: NDArray[np.floating]) -> Key:
     length = float(np.linalg.norm(centred))
     if length < 1e-9:
         return Key(0, False, (0.0, 0.0, 0.0))
-    rotated = np.stack([np.roll(centred, -tonic) for tonic in range(12)]) / length  # [tonic, 12]
-    modes: list[float] = []
-    total = np.zeros((2, 12))
-    for pair in PROFILES.values():
-        shapes = np.array(pair)
-        shapes = shapes - shapes.mean(axis=1, keepdims=True)
-        shapes /= np.linalg.norm(shapes, axis=1, keepdims=True)
-        scores = shapes @ rotated.T  # [mode, tonic]
-        modes.append(float(scores[0].max() - scores[1].max()))
-        total += scores
+    rotated = centred[_ROTATIONS] / length  # [tonic, 12]
+    scores = _shapes() @ rotated.T  # [3, mode, tonic]
+    best = scores.max(axis=2)
+    modes = [float(major - minor) for major, minor in best]
+    total = scores.sum(axis=0)
     is_minor, tonic = np.unravel_index(int(np.argmax(total)), total.shape)
     return Key(int(tonic), bool(is_minor), (modes[0], modes[1], modes[2]))
 
@@ -95,7 +91,10 @@ def pitch_profile(chroma: NDArray[np.floating], rms: NDArray[np.floating]) -> ND
     """
     if not len(rms) or float(np.max(rms)) <= 0:
         return np.zeros(12)
-    weight = np.minimum(rms, np.percentile(rms, 75))
+    ordered = np.sort(rms)
+    place = 0.75 * (len(rms) - 1)
+    below, above = ordered[int(place)], ordered[min(int(place) + 1, len(rms) - 1)]
+    weight = np.minimum(rms, below + (above - below) * (place % 1))
     top = chroma.max(axis=1)
     shapes = chroma / np.where(top > 0, top, 1)[:, None]
     profile = (weight[:, None] * shapes).sum(axis=0, dtype=np.float64)
@@ -106,3 +105,15 @@ def chroma_entropy(chroma: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return [T] the entropy of each frame's pitch classes, 0 (one class) to 1 (all alike)."""
     share = chroma / np.maximum(chroma.sum(axis=1, keepdims=True), 1e-12)
     return np.asarray(-(share * np.log(np.maximum(share, 1e-12))).sum(axis=1) / np.log(12))
+
+
+_ROTATIONS = (np.arange(12)[:, None] + np.arange(12)) % 12
+"""[tonic, 12] pitch classes in the order from each tonic."""
+
+
+@cache
+def _shapes() -> NDArray[np.float64]:
+    """[3, 2, 12] the published profiles, each of mean 0 and length 1."""
+    shapes = np.array(list(PROFILES.values()))
+    shapes = shapes - shapes.mean(axis=2, keepdims=True)
+    return np.asarray(shapes / np.linalg.norm(shapes, axis=2, keepdims=True))

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.media import spectrum
+from segue.media.median import WIDTH, running_median
 from segue.media.spectrum import HOP, N_FFT, RATE_HZ
 
 __all__ = ["PEAK_HOP", "Frames", "measure", "onset_strength", "percussive_energy"]
@@ -28,8 +29,9 @@ PEAK_HOP = 128
 _TUNINGS = tuple(np.round(np.arange(-0.5, 0.5, 0.1), 1))
 """Chroma is taken for ten tunings at once; which one is right is known only at the end."""
 _PITCH_BINS = slice(14, 372)  # 150 to 4000 Hz
-_MEDIAN = 17
-_MEDIAN_BLOCK = 4096
+_GROUPS = 25  # of 41 bins: 1025 has no better divisors
+_MEDIAN_FRAMES = 64
+"""Frames whose medians are taken together: more would not fit into the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,9 +89,10 @@ def measure(blocks: Iterable[Floats]) -> Frames:
     peaks: list[Floats] = []
     counted = _Counted(blocks, peaks)
     parts: list[_Block] = []
+    work = np.empty((3, spectrum.BLOCK, N_FFT // 2 + 1), np.float32)
     before: Floats | None = None
     for samples in spectrum.frames_of(counted):
-        part, before = _measure(samples, before)
+        part, before = _measure(samples, before, work)
         parts.append(part)
     names = {f.name for f in fields(_Block)} - {"chromas", "pitches"}
     whole = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
@@ -121,21 +124,25 @@ def percussive_energy(mel: Floats) -> tuple[Floats, Floats]:
     Median filtering of the root mel power (Fitzgerald 2010): what is smooth along time is
     harmonic (H), what is smooth along frequency is percussive (P); mask P^2 / (P^2 + H^2).
     """
-    root = np.sqrt(mel)
-    half = _MEDIAN // 2
-    padded = np.pad(root, ((half, half), (0, 0)), mode="symmetric")
-    shares: list[Floats] = []
-    for start in range(0, len(root), _MEDIAN_BLOCK):
-        part = padded[start : start + _MEDIAN_BLOCK + 2 * half]
-        inner = part[half : len(part) - half]
-        harmonic = _median(part.T)[:, half : len(part) - half].T
-        percussive = _median(np.pad(inner, ((0, 0), (half, half)), mode="symmetric"))
-        percussive = percussive[:, half:-half]
-        np.square(percussive, out=percussive)
-        total = np.square(harmonic) + percussive
-        mask = np.divide(percussive, total, out=np.zeros_like(total), where=total > 0)
-        shares.append((mask * np.square(inner)).sum(axis=1))
-    return np.concatenate(shares), mel.sum(axis=1)
+    half = WIDTH // 2
+    n_bands = mel.shape[1]
+    padded = np.pad(np.sqrt(mel), ((half, half), (half, half)), mode="symmetric")
+    energy = np.empty(len(mel), np.float32)
+    for start in range(0, len(mel), _MEDIAN_FRAMES):
+        stop = min(start + _MEDIAN_FRAMES, len(mel))
+        around = padded[start : stop + 2 * half, half:-half]
+        harmonic = running_median(around.ravel(), n_bands).reshape(-1, n_bands)
+        # The rows stand one behind the other; between two of them the medians are not used.
+        rows = np.append(padded[start + half : stop + half], np.zeros(2 * half, np.float32))
+        percussive = running_median(rows).reshape(stop - start, -1)[:, :n_bands]
+        percussive = np.square(percussive)
+        total = np.square(harmonic, out=harmonic)
+        total += percussive
+        total[total == 0] = 1
+        percussive /= total
+        percussive *= mel[start:stop]
+        energy[start:stop] = percussive.sum(axis=1)
+    return energy, mel.sum(axis=1)
 
 
 class _Counted:
@@ -157,30 +164,38 @@ class _Counted:
             self.peaks.append(rest.max(keepdims=True))
 
 
-def _measure(samples: Floats, before: Floats | None) -> tuple[_Block, Floats]:
-    """Measure the frames of one block; also returns ln(1 + 100 S) of its last frame."""
+def _measure(samples: Floats, before: Floats | None, work: Floats) -> tuple[_Block, Floats]:
+    """Measure the frames of one block; also returns ln(1 + 100 S) of its last frame.
+
+    `work` is memory [3, b or more, F] that is used again for every block: new memory would cost as
+    much as what is computed in it.
+    """
     # 1. the samples themselves
     energy = np.square(samples).reshape(-1, HOP).sum(axis=1)
     rms = np.sqrt((energy[:-3] + energy[1:-2] + energy[2:-1] + energy[3:]) / N_FFT)
     negative = samples < -1e-10
     changes = np.empty(len(samples), bool)
-    changes[0], changes[1:] = False, negative[1:] != negative[:-1]
-    count = changes.reshape(-1, HOP).sum(axis=1)
+    changes[0] = False
+    np.not_equal(negative[1:], negative[:-1], out=changes[1:])
+    bits = np.packbits(changes).view(np.uint64).reshape(-1, HOP // 64)
+    count = np.bitwise_count(bits).sum(axis=1, dtype=np.int64)
     n = len(rms)
     inside = count[:-3] + count[1:-2] + count[2:-1] + count[3:] - changes[: n * HOP : HOP]
     # 2. magnitudes and their distribution over frequency
-    power = spectrum.power(samples)
-    magnitude = np.sqrt(power)
+    power = spectrum.power(samples, work[0, :n])
+    magnitude = np.sqrt(power, out=work[1, :n])
     total, first, second = (magnitude @ _moments()).T
     safe = np.where(total > 0, total, 1)
     centroid = first / safe
     bandwidth = np.sqrt(np.maximum(second / safe - centroid**2, 0))
-    cumulated = np.cumsum(magnitude, axis=1)
-    below = (cumulated < 0.85 * cumulated[:, -1:]).sum(axis=1)
+    below = _rolloff(magnitude)
     # 3. change
     magnitude *= 100
     log = np.log1p(magnitude, out=magnitude)
-    rise = np.maximum(np.diff(log, axis=0, prepend=log[:1] if before is None else before), 0)
+    rise = work[2, :n]
+    np.subtract(log[0], log[0] if before is None else before, out=rise[0])
+    np.subtract(log[1:], log[:-1], out=rise[1:])
+    np.maximum(rise, 0, out=rise)
     # 4. bands and pitch classes
     block = _Block(
         rms=rms,
@@ -188,12 +203,28 @@ def _measure(samples: Floats, before: Floats | None) -> tuple[_Block, Floats]:
         centroid_hz=centroid * np.float32(RATE_HZ / N_FFT),
         bandwidth_hz=bandwidth * np.float32(RATE_HZ / N_FFT),
         rolloff_hz=(below * (RATE_HZ / N_FFT)).astype(np.float32),
-        flux=rise.mean(axis=1),
-        mel=power @ spectrum.mel_bank(),
+        flux=rise @ np.full(rise.shape[1], 1 / rise.shape[1], np.float32),
+        mel=spectrum.mel_power(power),
         chromas=(power @ _chroma_banks()).reshape(n, len(_TUNINGS), 12),
         pitches=_pitches(power),
     )
-    return block, log[-1:].copy()
+    return block, log[-1].copy()
+
+
+def _rolloff(magnitude: Floats) -> NDArray[np.int64]:
+    """Return [b] the bins below the one where 85 % of the sum is reached.
+
+    First the group of 41 bins in which that happens, then the place inside it.
+    """
+    groups = magnitude.reshape(len(magnitude), _GROUPS, -1)
+    cumulated = np.cumsum(groups @ np.ones(groups.shape[2], np.float32), axis=1)
+    wanted = np.float32(0.85) * cumulated[:, -1]
+    group = np.minimum((cumulated < wanted[:, None]).sum(axis=1), _GROUPS - 1)
+    rows = np.arange(len(magnitude))
+    inside = np.cumsum(groups[rows, group], axis=1)
+    inside += np.where(group > 0, cumulated[rows, group - 1], 0)[:, None]
+    n_inside = (inside < wanted[:, None]).sum(axis=1)
+    return np.asarray(group * groups.shape[2] + n_inside)
 
 
 @cache
@@ -212,16 +243,19 @@ def _pitches(power: Floats) -> Floats:
 
     Peaks above a tenth of the frame's largest power, 150 to 4000 Hz, interpolated by a parabola.
     """
-    part = power[:, _PITCH_BINS.start - 1 : _PITCH_BINS.stop + 1]
-    left, middle, right = part[:, :-2], part[:, 1:-1], part[:, 2:]
-    is_peak = (
-        (middle > left) & (middle >= right) & (middle > 0.1 * power.max(axis=1, keepdims=True))
-    )
-    row, column = np.nonzero(is_peak)
-    left, middle, right = left[row, column], middle[row, column], right[row, column]
+    n_bins = power.shape[1]
+    limit = 0.1 * power.max(axis=1, keepdims=True)
+    strong = np.flatnonzero(power[:, _PITCH_BINS] > limit)
+    row, column = np.divmod(strong, _PITCH_BINS.stop - _PITCH_BINS.start)
+    column += _PITCH_BINS.start
+    at = row * n_bins + column
+    flat = power.reshape(-1)
+    left, middle, right = flat[at - 1], flat[at], flat[at + 1]
+    peak = (middle > left) & (middle >= right)
+    left, middle, right, column = left[peak], middle[peak], right[peak], column[peak]
     slope, curve = (right - left) / 2, left + right - 2 * middle
     shift = np.where(np.abs(slope) < np.abs(curve), -slope / np.where(curve == 0, 1, curve), 0)
-    octaves = np.log2((column + _PITCH_BINS.start + shift) * (16 * RATE_HZ / N_FFT / 440))
+    octaves = np.log2((column + shift) * (16 * RATE_HZ / N_FFT / 440))
     return np.stack([np.remainder(12 * octaves + 0.5, 1) - 0.5, middle + slope * shift / 2])
 
 
@@ -233,12 +267,3 @@ def _tuning(pitches: Floats) -> float:
     strong = deviation[strength >= np.median(strength)]
     edges = np.linspace(-0.5, 0.5, 101)
     return float(edges[np.argmax(np.histogram(strong, edges)[0])])
-
-
-def _median(rows: Floats) -> Floats:
-    """Running median of 17 along each row; the eight values at either end are not valid."""
-    import scipy.ndimage
-
-    # One long row takes scipy's fast path: its cost does not grow with the window.
-    flat = scipy.ndimage.median_filter(np.ascontiguousarray(rows).ravel(), _MEDIAN)
-    return np.asarray(flat, np.float32).reshape(rows.shape)

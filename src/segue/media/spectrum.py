@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "BLOCK",
     "HOP",
     "HOP_S",
     "N_FFT",
@@ -28,6 +30,7 @@ __all__ = [
     "frames_of",
     "hann",
     "mel_bank",
+    "mel_power",
     "power",
 ]
 
@@ -39,8 +42,10 @@ HOP = 512
 HOP_S = HOP / RATE_HZ
 N_MELS = 128
 
-_BLOCK = 256
-"""Frames that are transformed together: their spectra (2 MB) stay in the processor's cache."""
+BLOCK = 128
+"""Frames that are measured together: their spectra (.5 MB) stay in the processor's cache."""
+_FFT_FRAMES = 32
+"""Frames that are transformed together; larger work arrays would be mapped anew for each call."""
 
 
 def frames_of(blocks: Iterable[NDArray[np.float32]]) -> Iterator[Floats]:
@@ -53,7 +58,7 @@ def frames_of(blocks: Iterable[NDArray[np.float32]]) -> Iterator[Floats]:
         [(b + 3) * 512]: the samples under `b` neighbouring frames; frame i begins at 512 i. All
         together 1 + n // 512 frames for n samples, as librosa counts them.
     """
-    need = (_BLOCK + 3) * HOP
+    need = (BLOCK + 3) * HOP
     waiting = [np.zeros(N_FFT // 2, np.float32)]
     n_waiting = N_FFT // 2
     for block in blocks:
@@ -64,23 +69,36 @@ def frames_of(blocks: Iterable[NDArray[np.float32]]) -> Iterator[Floats]:
             start = 0
             while n_waiting - start >= need:
                 yield samples[start : start + need]
-                start += _BLOCK * HOP
+                start += BLOCK * HOP
             waiting, n_waiting = [samples[start:]], n_waiting - start
     rest = np.concatenate([*waiting, np.zeros(N_FFT // 2, np.float32)])
     while (n := (len(rest) - N_FFT) // HOP + 1) > 0:
-        n = min(n, _BLOCK)
+        n = min(n, BLOCK)
         yield rest[: (n + 3) * HOP]
         rest = rest[n * HOP :]
 
 
-def power(samples: Floats) -> Floats:
-    """Return the power spectra [b, F] of a block of `frames_of`."""
+def power(samples: Floats, out: Floats | None = None) -> Floats:
+    """Return the power spectra [b, F] of a block of `frames_of`, in `out` if it is given."""
     import scipy.fft
 
     frames = np.lib.stride_tricks.sliding_window_view(samples, N_FFT)[::HOP]
-    spectra = scipy.fft.rfft(frames * hann(N_FFT), axis=1, workers=1)
-    out: Floats = np.square(spectra.real)
-    out += np.square(spectra.imag)
+    if out is None:
+        out = np.empty((len(frames), N_FFT // 2 + 1), np.float32)
+    for start in range(0, len(frames), _FFT_FRAMES):
+        part = slice(start, start + _FFT_FRAMES)
+        spectra = scipy.fft.rfft(frames[part] * hann(N_FFT), axis=1, workers=1)
+        np.square(spectra.real, out=out[part])
+        out[part] += np.square(spectra.imag)
+    return out
+
+
+def mel_power(power: Floats) -> Floats:
+    """Return the mel power [b, 128] of power spectra [b, F]."""
+    out = np.empty((len(power), N_MELS), np.float32)
+    bank = mel_bank()
+    for bins, bands in _mel_parts():
+        out[:, bands] = power[:, bins] @ bank[bins, bands]
     return out
 
 
@@ -119,6 +137,17 @@ def mel_bank() -> Floats:
     fall = (edges_hz[2:] - bin_hz()[:, None]) / np.diff(edges_hz)[1:]
     bank: Any = np.maximum(0, np.minimum(rise, fall)) * (2 / (edges_hz[2:] - edges_hz[:-2]))
     return np.asarray(bank, np.float32)
+
+
+@cache
+def _mel_parts() -> list[tuple[slice, slice]]:
+    """The bank is zero off its diagonal: (bins, bands) of five pieces that hold the rest."""
+    edges = (0, 48, 80, 96, 112, N_MELS)
+    parts = []
+    for low, high in pairwise(edges):
+        used = np.flatnonzero(mel_bank()[:, low:high].any(axis=1))
+        parts.append((slice(int(used[0]), int(used[-1]) + 1), slice(low, high)))
+    return parts
 
 
 @cache
