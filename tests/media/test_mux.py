@@ -235,3 +235,22 @@ def test_real_films_of_many_kinds(shared_data: Path, tmp_path: Path) -> None:
         assert result.video.pixel_aspect == info.video.pixel_aspect, source.name
         n_done += 1
     assert n_done >= 15
+
+
+def test_sound_too_dense_for_a_constant_quality_gets_an_even_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_video(tmp_path / "a.mp4", [(4, "pan")])
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, (2, 4 * 48_000)).astype(np.float32)
+    write_wav(tmp_path / "noise.wav", noise, 48_000)
+
+    def rate_kbps(name: str) -> float:
+        made = mux(source, tmp_path / "noise.wav", tmp_path / name)
+        with av.open(str(made.path)) as film:
+            sizes = [packet.size for packet in film.demux(audio=0)]
+        assert max(sizes) <= 1536  # what the standard allows for two channels
+        return sum(sizes) * 8 / 4 / 1000
+
+    assert rate_kbps("free.mp4") > 290
+    monkeypatch.setattr("segue.media.mux._LARGEST_AAC_FRAME", 500)
+    assert rate_kbps("even.mp4") == pytest.approx(256, rel=0.05)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,7 +89,11 @@ def chosen(out: Path) -> list[object]:
 def test_interrupted_at_every_stage_and_continued_to_the_same_bits(
     sample: Sample, tmp_path: Path
 ) -> None:
-    out, cache = tmp_path / "out", tmp_path / "cache"
+    out, cache, library = tmp_path / "out", tmp_path / "cache", tmp_path / "library"
+    library.mkdir()
+    for track in sorted(sample.library.iterdir())[:2]:  # fewer take less time to listen to
+        shutil.copy(track, library)
+    sample = Sample(sample.film, library)
     for name, moment in MOMENTS.items():
         number = signal.SIGTERM if name == "heard a track" else signal.SIGINT
         run = Run(sample, out, cache)

@@ -54,7 +54,7 @@ from segue.tasks.soundtrack.tables import Tables
 
 __all__ = ["score"]
 
-VERSION = 2
+VERSION = 3
 """Raised when a step's code changes what it makes, so that kept results are not used."""
 
 RATE_HZ = 48_000
