@@ -15,12 +15,22 @@ from segue.core.errors import DataError, RunError, UsageError
 from segue.core.options import run as command
 from segue.core.run import Run
 from segue.core.tables import EvaluationTable
+from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.config import SoundtrackConfig
+from segue.tasks.soundtrack.confusion import Confusion
 from segue.tasks.soundtrack.evaluate import play_dataset, tabulate
-from segue.tasks.soundtrack.figures import draw_learning, draw_returns
+from segue.tasks.soundtrack.figures import (
+    draw_confusion,
+    draw_episode,
+    draw_learning,
+    draw_returns,
+    draw_similarities,
+)
 from segue.tasks.soundtrack.models import WEIGHTS_FOLDER
 from segue.tasks.soundtrack.results import divide_runs, save_evaluation
+from segue.tasks.soundtrack.similarity_report import Similarities
 from tests.synthetic_soundtrack import make_dataset, write_folder
+from tests.tasks.soundtrack.agents.small_tables import small_tables
 
 
 @pytest.fixture
@@ -143,6 +153,19 @@ def test_equal_returns_and_many_agents_can_be_drawn(tmp_path: Path) -> None:
         tmp_path / "flat.png", {f"agent {i}": np.ones((1, 3)) for i in range(13)}, np.ones((1, 3))
     )
     assert pixels(tmp_path / "flat.png").std() > 0
+
+
+def test_names_are_drawn_as_they_are_never_as_formulas(tmp_path: Path) -> None:
+    odd = ["$\\frac{", "_hidden", "音楽.mp3", "a\nb", "100 %", "{x}"]
+    level = np.ones((1, 3))
+    draw_returns(tmp_path / "odd.png", {name: level for name in odd}, level)
+    matrix = tuple(tuple(float(i == j) for j in range(6)) for i in range(6))
+    draw_confusion(tmp_path / "matrix.png", Confusion(names=tuple(odd), matrix=matrix))
+    plan = make_agent("greedy").plan(small_tables(0), np.random.default_rng(0))
+    draw_episode(tmp_path / "episode.png", odd[0], dict.fromkeys(odd, plan))
+    found = Similarities(video=odd[0], values=np.eye(6), tracks=tuple(odd))
+    draw_similarities(tmp_path / "similar.png", found)
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_log_without_numbers_draws_nothing_and_a_broken_one_is_named(tmp_path: Path) -> None:

@@ -55,11 +55,13 @@ def draw_episode(path: Path, video: str, plans: Mapping[str, Plan]) -> None:
                     if name == "total"
                     else plan.step_terms[name]
                 )
-                axis.plot(steps, marker=".", linewidth=1, label=agent, color=f"C{color % 10}")
+                axis.plot(
+                    steps, marker=".", linewidth=1, label=_text(agent), color=f"C{color % 10}"
+                )
             axis.set_title(name)
             axis.set_xlabel("segment")
         axes[-1].legend(fontsize="x-small")
-        figure.suptitle(f"Reward of each segment of {video}")
+        figure.suptitle(f"Reward of each segment of {_text(video)}")
 
 
 def draw_returns(path: Path, returns: Mapping[str, Floats], optima: Floats) -> None:
@@ -77,7 +79,7 @@ def draw_returns(path: Path, returns: Mapping[str, Floats], optima: Floats) -> N
             style = {"color": f"C{number % 10}", "linestyle": "-" if number < 10 else "--"}
             share = (np.arange(found.size) + 0.5) / found.size
             axes[0].hist(np.ravel(found), bins=edges, histtype="step", **style)
-            axes[1].plot(share, np.sort(np.ravel(found)), label=agent, **style)
+            axes[1].plot(share, np.sort(np.ravel(found)), label=_text(agent), **style)
             axes[2].plot(share, np.sort(np.ravel(optima - found)), **style)
         axes[0].set(title="histogram", xlabel="return of a video", ylabel="videos")
         axes[1].set(title="quantiles", xlabel="share of the videos", ylabel="return of a video")
@@ -115,7 +117,7 @@ def draw_learning(path: Path, metrics: Path) -> bool:
     with _figure(path, len(drawn)) as (figure, axes):
         for axis, (name, points) in zip(axes, drawn, strict=True):
             axis.plot(*zip(*points, strict=True), marker="." if len(points) < 30 else "")
-            axis.set_title(name)
+            axis.set_title(_text(name))
             axis.set_xlabel("step")
         figure.suptitle("What the run logged")
     return True
@@ -134,7 +136,7 @@ def draw_confusion(path: Path, found: Confusion) -> None:
                 weight="bold" if i == j else "normal",
                 color="white" if cell > (low[i, 0] + 2 * high[i, 0]) / 3 else "black",
             )  # fmt: skip
-        names = [name[:16] for name in found.names]
+        names = [_text(name[:16]) for name in found.names]
         axis.set_xticks(range(len(names)), names, rotation=60, ha="right", fontsize="x-small")
         axis.set_yticks(range(len(names)), names, fontsize="x-small")
         axis.set(xlabel="music of", ylabel="video")
@@ -147,11 +149,18 @@ def draw_similarities(path: Path, found: Similarities) -> None:
         ends = {"best": found.order[:SHOWN], "worst": found.order[::-1][:SHOWN]}
         for axis, (end, tracks) in zip(axes, ends.items(), strict=True):
             for k in tracks:
-                axis.plot(found.values[:, k], marker=".", label=found.tracks[k][:32])
+                axis.plot(found.values[:, k], marker=".", label=_text(found.tracks[k][:32]))
             axis.plot(found.values.mean(axis=1), color="0.6", label="mean of the library")
             axis.set(title=end, xlabel="segment", ylabel="similarity above the reference")
             axis.legend(fontsize="x-small")
-        figure.suptitle(found.video)
+        figure.suptitle(_text(found.video))
+
+
+def _text(name: str) -> str:
+    """Return a name as a figure can show it: no formulas, no letters that the font lacks."""
+    known = "".join(c if c.isprintable() and c < "\u0250" else "?" for c in name)
+    # A legend leaves out labels that begin with an underscore.
+    return known.replace("$", r"\$").replace("_", " _", known.startswith("_"))
 
 
 @contextmanager

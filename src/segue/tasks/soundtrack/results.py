@@ -21,7 +21,7 @@ import numpy as np
 
 from segue.core.card import write_card
 from segue.core.config import read_toml
-from segue.core.errors import MediaError, UsageError
+from segue.core.errors import MediaError, UsageError, printable
 from segue.core.files import atomic_write
 from segue.core.lock import FolderLock
 from segue.core.progress import AddBar
@@ -128,7 +128,8 @@ def save_evaluation(
                 name,
                 {row: played.plans[row][0][v] for row in rows},
             )
-            captions[f"episode-{place}.png"] = f"Reward terms of {name}, segment by segment"
+            shown = re.sub(r"[\[\]]", "", printable(name))
+            captions[f"episode-{place}.png"] = f"Reward terms of {shown}, segment by segment"
         if (run / "metrics.jsonl").is_file() and draw_learning(
             folder / "learning.png", run / "metrics.jsonl"
         ):
