@@ -49,9 +49,9 @@ _AAC = {
     "aac_coder": "fast", "flags": "+qscale", "global_quality": "300", "aac_tns": "0", "aac_pns": "0"
 }  # fmt: skip
 """One try for each frame at a constant quality, where a constant rate takes up to six. Measured on
-69 pieces of music against the default at 256 kb/s: 30 % less time (75 % for sparse sound), about
-390 kb/s, and noise above an estimate of the masking threshold in 4 % of the bands and frames
-instead of 5 %."""
+ten seconds of each of 81 pieces of music against the default at 256 kb/s: 35 % less time (75 % for
+sparse sound), 389 kb/s on average, and noise above an estimate of the masking threshold in 3.9 % of
+the bands and frames instead of 6.7 %. No frame was too large."""
 _LARGEST_AAC_FRAME = 2 * 6144 // 8
 """Bytes that the standard allows for two channels; a constant quality does not see to it."""
 _NOT_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
