@@ -164,6 +164,7 @@ def _synthetic() -> Dataset:
 def evaluate(options: argparse.Namespace) -> None:
     """Print the shares of runs on unseen problems."""
     rows = {f"PPO, {run}": f"policy/{run}" for run in options.runs}
+    rows["PPO + beam 8, first run"] = f"policy-beam/8/{options.runs[0]}"
     others = dict(pair.partition("=")[::2] for pair in options.others)
     rows |= {name: f"policy/{run}" for name, run in others.items()}
     plain = {"greedy": "greedy", "greedy, margin .2": "margin", "beam 8": "beam/8"}
@@ -171,25 +172,32 @@ def evaluate(options: argparse.Namespace) -> None:
         tables = draw_tables(preset(name), WORLD, "test", n_libraries, 10)
         rng = np.random.default_rng(0)
         maker = make_agent("random")
-        low = float(np.mean([maker.plan(t, rng).return_ for t in tables for _ in range(5)]))
+        low = np.array([np.mean([maker.plan(t, rng).return_ for _ in range(5)]) for t in tables])
         earned = {
             row: np.array([make_agent(agent).plan(t, rng).return_ for t in tables])
             for row, agent in {**plain, **rows, "optimum": "planner"}.items()
         }
-        reach = float(earned["optimum"].mean()) - low
-        share = {row: (values - low) / reach for row, values in earned.items()}
+        reach = earned["optimum"] - low
+        share = {row: _ratio(values - low, reach) for row, values in earned.items()}
         share["PPO, mean of runs"] = np.mean([share[f"PPO, {run}"] for run in options.runs], axis=0)
-        print(f"\n{name}: {len(tables)} videos, random {low:.3f}, optimum {reach + low:.3f}")
+        print(
+            f"\n{name}: {len(tables)} videos, random {low.mean():.3f}, "
+            f"optimum {earned['optimum'].mean():.3f}"
+        )
         print("| agent | share [95 %] | minus margin | minus beam 8 |\n|---|---|---|---|")
         for row, values in share.items():
             cells = [_interval(values)]
             cells += [_interval(values - share[o]) for o in ("greedy, margin .2", "beam 8")]
             print(f"| {row} | " + " | ".join(cells) + " |", flush=True)
         for other in others:
-            if other in options.versus:
-                for row in others:
-                    if row != other:
-                        print(f"{row} minus {other}: {_interval(share[row] - share[other])}")
+            difference = share["PPO, mean of runs"] - share[other]
+            print(f"PPO, mean of runs, minus {other}: {_interval(difference)}", flush=True)
+
+
+def _ratio(gained: Floats, reach: Floats) -> Floats:
+    """Return values whose mean is the ratio of the means and whose spread is that of the ratio."""
+    ratio = gained.mean() / reach.mean()
+    return np.asarray(ratio + (gained - ratio * reach) / reach.mean())
 
 
 def _interval(values: Floats) -> str:
@@ -216,7 +224,6 @@ def main() -> None:
     judge = actions.add_parser("evaluate")
     judge.add_argument("runs", nargs="+", type=Path)
     judge.add_argument("--others", nargs="*", default=[], metavar="NAME=RUN")
-    judge.add_argument("--versus", nargs="*", default=[], metavar="NAME")
     judge.add_argument("--sets", type=int, default=len(SETS), help="how many of the settings")
     judge.set_defaults(action=evaluate)
     options = parser.parse_args()
