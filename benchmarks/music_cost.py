@@ -5,7 +5,7 @@
 CPU seconds of one thread per minute of music: decoding alone (PyAV, native rate), reading as the
 analysis does (mono, 22 050 Hz), and the whole analysis; median over repeats, after a warm-up.
 Then the wall time of `analyse_library` on all files of DIR with an empty cache, and again with a
-full one. Bar: 0.45 CPU s per minute. Set OMP_NUM_THREADS=1 for the first part.
+full one. Bar: 0.20 CPU s per minute. Set OMP_NUM_THREADS=1 for the first part.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from segue.media.library import analyse_library, find_tracks
 from segue.media.opening import Faults, decode, open_media
 from segue.media.track import analyse_track
 
-BAR_S = 0.45
+BAR_S = 0.20
 
 
 def main() -> None:

@@ -141,7 +141,7 @@ class TrackAnalysis:
 
 
 def analyse_track(path: str | Path) -> TrackAnalysis:
-    """Listen to a whole file once and describe it (about .2 CPU s per minute of music).
+    """Listen to a whole file once and describe it (about .14 CPU s per minute of music).
 
     Raises:
         MediaError: the file cannot be opened or decoded, has no sample, or is silent.
