@@ -54,12 +54,12 @@ def pixels(path: Path) -> np.ndarray:
 
 def test_an_evaluation_is_kept_in_the_run_and_named_in_its_card(trained: Path) -> None:
     rows = {"random": "random", "prior": "prior", "greedy": "greedy", "mine": f"policy/{trained}"}
-    played = play_dataset(make_dataset(), rows, split="all")
+    played = play_dataset(make_dataset(n_videos=2), rows, split="all")
     table = tabulate(played)
     figures = save_evaluation(trained, table, played)
     assert [f.name for f in figures] == [
         "returns.png",
-        *(f"episode-{i}.png" for i in range(1, 5)),
+        *(f"episode-{i}.png" for i in range(1, 3)),
         "learning.png",
     ]
     for figure in figures:
@@ -67,7 +67,7 @@ def test_an_evaluation_is_kept_in_the_run_and_named_in_its_card(trained: Path) -
     text = (trained / "evaluation.json").read_text()
     assert EvaluationTable.from_dict(json.loads(text)) == table
     plans = [json.loads(line) for line in (trained / "plans.jsonl").read_text().splitlines()]
-    assert len(plans) == 4 * 4  # agents, videos
+    assert len(plans) == 4 * 2  # agents, videos
     assert all(sum(p["terms"].values()) == pytest.approx(p["return"]) for p in plans)
     assert sum(not s["continued"] for s in plans[-1]["segments"]) == plans[-1]["switches"] + 1
     card = (trained / "README.md").read_text()
@@ -88,7 +88,7 @@ def test_a_run_in_use_is_left_alone(trained: Path) -> None:
 def test_the_command_evaluates_a_run(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = write_folder(make_dataset(), tmp_path / "data")
+    data = write_folder(make_dataset(n_videos=1), tmp_path / "data")
     words = ["soundtrack", "evaluate", "--data", str(data), "--run", str(trained), "--split", "all"]
     assert command(root, [*words, "--agents", "random,greedy,policy,policy-beam/2", "--json"]) == 0
     rows = {r["model"]: r["role"] for r in json.loads(capsys.readouterr().out)["rows"]}
@@ -99,7 +99,7 @@ def test_the_command_evaluates_a_run(
         "mine + beam/2": "tuned",
         "upper bound": "bound",
     }
-    assert (trained / "figures" / "episode-4.png").is_file()
+    assert (trained / "figures" / "episode-1.png").is_file()
     assert command(root, ["soundtrack", "evaluate", "--data", str(data), "--render"]) == 2
     assert "--run" in capsys.readouterr().err
     assert command(root, [*words, "--agents", "policy", "--render"]) == 1
@@ -131,18 +131,18 @@ def test_a_folder_that_was_not_prepared_is_sent_to_prepare(
 
 
 def test_the_similarity_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    dataset = make_dataset(n_videos=3)
+    dataset = make_dataset(n_videos=2)
     folder = write_folder(dataset, tmp_path / "data")
     words = ["soundtrack", "similarity", "--data", str(folder), "--json"]
     for space in ("picture", "caption"):
         assert command(root, [*words, "--space", space, "--figures", str(tmp_path / "f")]) == 0
         videos = json.loads(capsys.readouterr().out)["videos"]
-        assert [len(v["segments"]) for v in videos] == [5, 6, 7]
+        assert [len(v["segments"]) for v in videos] == [5, 6]
         for video in videos:
             means = [row["mean"] for row in video["best"] + video["worst"][::-1]]
             assert means == sorted(means, reverse=True)
             assert all(s["min"] <= s["mean"] <= s["max"] for s in video["segments"])
-    assert len(list((tmp_path / "f").iterdir())) == 3
+    assert len(list((tmp_path / "f").iterdir())) == 2
     bare = write_folder(make_dataset(text_dimension=None), tmp_path / "bare")
     assert command(root, [*words[:3], str(bare), "--space", "caption"]) == 2
     assert "--space picture" in capsys.readouterr().err
