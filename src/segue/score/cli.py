@@ -17,9 +17,7 @@ __all__ = ["command"]
 @click.argument("video", type=click.Path(path_type=Path))
 @click.option("--library", type=click.Path(path_type=Path), required=True, help="Folder of music.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.")
-@click.option(
-    "--policy", metavar="NAME", help="Who chooses: planner (default), rl, greedy..."
-)
+@click.option("--policy", metavar="NAME", help="Who chooses: planner (default), rl, greedy...")
 @click.option("--embedder", metavar="NAME", help="How picture and music are compared: affect...")
 @click.option("--loudness", type=float, metavar="LUFS", help="Loudness of the mix (default -14).")
 @click.option("--duck", type=float, metavar="DB", help="Music down under dialogue (default 12).")
