@@ -268,8 +268,9 @@ class _Job:
     ) -> None:
         """Log which tracks the user put in the place of others; a policy can learn from them."""
         locks = parse_locks(self.locks, music.names, len(segments))
-        if not locks:
-            return
+        spans = {t: (float(s.span.start_s), float(s.span.end_s)) for t, s in enumerate(segments)}
+        if all(before.get(spans[t]) == music.names[k] for t, k in locks.items()):
+            return  # none, or those of the result that is there: nothing was replaced
         tables, wanted, heard = self.tables(segments, music)
         found = notice(
             film=content,
