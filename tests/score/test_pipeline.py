@@ -162,6 +162,13 @@ def test_unusable_files_are_counted_and_named(sample: Sample, tmp_path: Path) ->
         assert name in text
 
 
+def test_heavy_limiting_is_told(sample: Sample, tmp_path: Path) -> None:
+    config = ScoreConfig.load(assignments=["workers=1", "mix.loudness_lufs=-6"])
+    result = score(sample.film, sample.library, tmp_path / "out", config)
+    assert result["mix"]["limiter_db"] > 6
+    assert any("limiting" in text and "--loudness" in text for text in result["warnings"])
+
+
 def test_wrong_requests_leave_nothing_behind(sample: Sample, tmp_path: Path) -> None:
     out = tmp_path / "out"
     config = ScoreConfig(workers=1)

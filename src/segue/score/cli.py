@@ -106,7 +106,8 @@ def _show(result: dict[str, Any], out: Path) -> None:
     share = f" (at best {bound:.2f})" if bound is not None else ""
     loudness = result["loudness_lufs"]
     console.print(
-        f"\nreward {result['reward']:.2f}{share}, {result['switches']} hand-overs, "
+        f"\nreward {result['reward']:.2f}{share}, {result['switches']} "
+        f"hand-over{'' if result['switches'] == 1 else 's'}, "
         + (f"{loudness:.1f} LUFS, " if loudness is not None else "silent, ")
         + f"{result['timings_s']['total']:.1f} s"
     )

@@ -59,6 +59,9 @@ VERSION = 3
 
 RATE_HZ = 48_000
 
+HEAVY_LIMITING_DB = 6.0
+"""More than this is heard as squashed, so the user is told."""
+
 T = TypeVar("T")
 
 
@@ -331,6 +334,12 @@ class _Job:
 
         done = self.steps.run("mix", inputs, build)
         self.warnings += done.value["warnings"]
+        if done.value["limiter_db"] > HEAVY_LIMITING_DB:
+            self.warnings.append(
+                f"reaching {self.config.mix.loudness_lufs:g} LUFS took "
+                f"{done.value['limiter_db']:.0f} dB of limiting at the loudest moments; "
+                "a lower --loudness keeps more of the dynamics"
+            )
         return done
 
     def mux(self, mix: Done, content: str) -> Done:
