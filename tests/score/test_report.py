@@ -200,6 +200,18 @@ def test_timeline_places_segments_cues_and_curves(page: Page):
     assert xs[1] - xs[0] == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.parametrize("n", [40, 900, 1200, 1799, 5000])
+def test_a_sound_is_drawn_where_it_is_heard(n: int):
+    peaks = np.zeros(n)
+    peaks[round(0.7 * n) : round(0.75 * n)] = 1.0
+    text = render(sample_result(), replace(sample_extras(), mix_peaks=peaks, music_peaks=peaks[:0]))
+    path = re.search(r'<path class="mix" d="M0 50L(.*?)L1000 50', text)[1]
+    places = [tuple(map(float, point.split())) for point in path.split("L")]
+    loud = [x for x, y in places if y < 10]
+    assert 690 <= min(loud) <= 720
+    assert 735 <= max(loud) <= 760
+
+
 def test_one_track_has_one_colour_wherever_it_shows(page: Page):
     colours = {}
     for article, track in zip(page.all("article"), TRACKS, strict=True):

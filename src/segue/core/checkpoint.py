@@ -35,7 +35,7 @@ from segue.core.checkpoint_format import (
 from segue.core.errors import RunError
 from segue.core.files import atomic_write, sync_directory
 
-__all__ = ["list_checkpoints", "load_checkpoint", "save_checkpoint"]
+__all__ = ["list_checkpoints", "load_checkpoint", "prune_checkpoints", "save_checkpoint"]
 
 _NAME = re.compile(r"step-(\d{6,})")
 _HALF = ".tmp-"  # being built, or being removed: never a checkpoint
@@ -87,9 +87,10 @@ def save_checkpoint(
         folder.mkdir(parents=True, exist_ok=True)
         _tidy(folder)
         _publish(folder / name, contents)
-        for pointer in ("last", "best") if best else ("last",):
+        # `last` comes last: a save that was killed before it is done again, with its `best`.
+        for pointer in ("best", "last") if best else ("last",):
             atomic_write(folder / pointer, f"{name} {seal}\n")
-        _prune(folder, step, keep)
+        prune_checkpoints(folder, step, keep)
     except OSError as error:
         needed = sum(map(len, contents.values()))
         raise RunError(
@@ -148,6 +149,25 @@ def load_checkpoint(
     )
 
 
+def prune_checkpoints(folder: Path, newest: int, keep: int) -> None:
+    """Remove old checkpoints, and later ones left by a stretch of training that is redone.
+
+    Args:
+        folder: holds all checkpoints of a run.
+        newest: step of the newest one that counts.
+        keep: how many to keep, besides the one that `best` points at.
+    """
+    paths = list_checkpoints(folder)
+    kept = [path for path in paths if _step(path.name) <= newest][-keep:]
+    best = _pointer(folder, "best")[0]
+    unneeded = [path for path in paths if path not in kept and path.name != best]
+    for path in unneeded:
+        _move(path, _HALF)  # so that a half-removed folder does not look like a damaged one
+    if unneeded:
+        sync_directory(folder)
+        _tidy(folder)
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoint folders in `folder`, oldest first; their content is not looked at."""
     try:
@@ -177,19 +197,6 @@ def _publish(final: Path, contents: Mapping[str, bytes]) -> None:
         raise
     if aside:
         shutil.rmtree(aside.parent, ignore_errors=True)
-
-
-def _prune(folder: Path, newest: int, keep: int) -> None:
-    """Remove old checkpoints, and later ones left by a stretch of training that is redone."""
-    paths = list_checkpoints(folder)
-    kept = [path for path in paths if _step(path.name) <= newest][-keep:]
-    best = _pointer(folder, "best")[0]
-    unneeded = [path for path in paths if path not in kept and path.name != best]
-    for path in unneeded:
-        _move(path, _HALF)  # so that a half-removed folder does not look like a damaged one
-    if unneeded:
-        sync_directory(folder)
-        _tidy(folder)
 
 
 def _tidy(folder: Path) -> None:

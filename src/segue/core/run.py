@@ -27,6 +27,7 @@ For that, metrics must not hold wall-clock times.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -43,7 +44,7 @@ from typing import Any, Generic, Self, TypeVar
 import numpy as np
 
 from segue.core.card import model_card
-from segue.core.checkpoint import load_checkpoint, save_checkpoint
+from segue.core.checkpoint import load_checkpoint, prune_checkpoints, save_checkpoint
 from segue.core.checkpoint_format import Arrays, Checkpoint
 from segue.core.config import Config, read_toml
 from segue.core.errors import RunError, UsageError
@@ -334,6 +335,9 @@ class Run(Generic[C]):
         self._compare_versions()
         size, kept = self._metrics.tell(), 0
         if found:
+            if which == "last" and not found.warnings:  # killed after a save, before its tidying
+                with contextlib.suppress(OSError):
+                    prune_checkpoints(found.path.parent, found.step, self._keep)
             self.checkpoint, self.step, self._parent = found, found.step, found.path.name
             self.warnings += found.warnings
             kept, self._logged = found.state["metrics"]["bytes"], found.state["metrics"]["step"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -199,7 +200,10 @@ def _curve(view: View, times: NDArray[np.float64], values: NDArray[np.float64]) 
 
 
 def _buckets(values: NDArray[np.float64], most: int) -> Iterator[NDArray[np.float64]]:
-    yield from np.array_split(values, min(len(values), most))
+    # Even along the whole length: `array_split` would put all the longer buckets first.
+    count = min(len(values), most)
+    edges = np.arange(count + 1) * len(values) // max(count, 1)
+    yield from (values[a:b] for a, b in pairwise(edges))
 
 
 def _thinned(points: Iterable[tuple[float, float]]) -> Sequence[tuple[float, float]]:
