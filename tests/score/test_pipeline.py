@@ -162,6 +162,21 @@ def test_unusable_files_are_counted_and_named(sample: Sample, tmp_path: Path) ->
         assert name in text
 
 
+def test_results_inside_the_library_are_not_music(sample: Sample, tmp_path: Path) -> None:
+    library = tmp_path / "here"
+    library.mkdir()
+    shutil.copy(sample.library / "run.flac", library)
+    config = ScoreConfig(workers=1)
+    first = score(sample.film, library, library / "scored", config)
+    again = score(sample.film, library, library / "scored", config, overwrite=True)
+    assert [s["track"] for s in again["segments"]] == [s["track"] for s in first["segments"]]
+    assert all(not s["alternatives"] for s in again["segments"])
+    assert any("sound files of earlier results" in text for text in again["warnings"])
+    (library / "run.flac").unlink()
+    with pytest.raises(DataError, match="only music here is what Segue made"):
+        score(sample.film, library, tmp_path / "other", config)
+
+
 def test_heavy_limiting_is_told(sample: Sample, tmp_path: Path) -> None:
     config = ScoreConfig.load(assignments=["workers=1", "mix.loudness_lufs=-6"])
     result = score(sample.film, sample.library, tmp_path / "out", config)

@@ -13,7 +13,7 @@ from segue.core.errors import DataError, printable
 from segue.core.files import fingerprint
 from segue.core.progress import Advance, silent
 from segue.media.layout import Playable
-from segue.media.library import analyse_library
+from segue.media.library import analyse_library, find_tracks
 from segue.media.track import TrackAnalysis
 from segue.tasks.soundtrack.data import Track
 
@@ -79,7 +79,14 @@ def listen(
     Raises:
         DataError: there is no folder, no music in it, or none that can be used.
     """
-    library = analyse_library(folder, workers=workers, advance=advance)
+    paths, ours = _without_results(find_tracks(folder), folder)
+    if not paths:
+        raise DataError(
+            f"the only music here is what Segue made, {len(ours)} files",
+            where=folder,
+            advice="Give a folder with other music files",
+        )
+    library = analyse_library(paths, workers=workers, advance=advance)
     left_out = [f"{_name(path, folder)}: {reason}" for path, reason in library.skipped]
     usable: list[TrackAnalysis] = []
     for track in library.tracks:
@@ -98,6 +105,8 @@ def listen(
             advice="Give a folder with readable music of a few seconds or more",
         )
     warnings: list[str] = []
+    if ours:
+        warnings.append(f"{len(ours)} sound files of earlier results in the library are left out")
     if left_out:
         noun = "file is" if len(left_out) == 1 else "files are"
         warnings.append(f"{len(left_out)} music {noun} not used")
@@ -114,6 +123,21 @@ def listen(
         key=fingerprint([[_name(t.path, folder), t.sha256] for t in usable]),
         warnings=tuple(warnings),
     )
+
+
+def _without_results(paths: list[Path], folder: Path) -> tuple[list[Path], list[Path]]:
+    """Separate music from what earlier runs wrote: a library may hold their output folders."""
+    made: dict[Path, bool] = {}
+
+    def is_result(place: Path) -> bool:
+        if place not in made:
+            made[place] = (place / "run" / "versions.json").is_file() or (
+                place not in (folder, place.parent) and is_result(place.parent)
+            )
+        return made[place]
+
+    music = [path for path in paths if not is_result(path.parent)]
+    return music, [path for path in paths if is_result(path.parent)]
 
 
 def _name(path: Path, folder: Path) -> str:
