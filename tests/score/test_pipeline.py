@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import html
 import json
+import re
+import shlex
 import shutil
 from fractions import Fraction
 from itertools import pairwise
@@ -16,7 +19,9 @@ import pyloudnorm
 import pytest
 import soundfile
 
+from segue.cli import root
 from segue.core.errors import DataError, MediaError, RunError, UnknownName, UsageError
+from segue.core.options import run
 from segue.score.config import ScoreConfig
 from segue.score.pipeline import score
 from tests.score.conftest import Sample
@@ -117,6 +122,28 @@ def test_a_second_run_gives_the_same_bits(
     score(sample.film, sample.library, tmp_path / "b", config)
     for name in ("soundtrack.wav", "stems/music.wav", "scored.mp4"):
         assert (tmp_path / "b" / name).read_bytes() == (scored[0] / name).read_bytes(), name
+
+
+def test_the_report_s_command_makes_the_same_result(
+    sample: Sample, scored: tuple[Path, dict], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "scored"
+    config = ScoreConfig.load(config_of(scored[0]))
+    score(sample.film, sample.library, out, config, locks=["0=run"])
+    found = re.search(r"segue score [^<\n]*--overwrite", (out / "report.html").read_text())
+    assert found
+    words = shlex.split(html.unescape(found[0]))
+    assert "--config" in words
+    assert "0=run" in words
+    before = json.loads((out / "result.json").read_text())
+    assert run(root, [*words[1:], "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    for key in ("segments", "cues", "reward", "loudness_lufs"):
+        assert again[key] == before[key]
+
+
+def config_of(out: Path) -> Path:
+    return out / "run" / "config.toml"
 
 
 def test_a_lock_is_kept(sample: Sample, tmp_path: Path) -> None:

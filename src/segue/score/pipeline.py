@@ -33,6 +33,7 @@ from segue.media.embed import make as make_embedder
 from segue.media.films import VERSION as WATCH_VERSION
 from segue.media.films import Film, watch
 from segue.media.layout import Part, lay_out
+from segue.media.library import find_tracks
 from segue.media.mix import MixClip, render_mix
 from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
@@ -186,10 +187,8 @@ class _Job:
         )
         work = self.folder.run / "result.json"
         report = self.folder.run / "report.html"
-        words = ["segue", "score", self.video, "--library", self.library, "--out", self.folder.path]
-        command = shlex.join([*map(printable, words), "--overwrite"])
         data = build_report_data(
-            self.video, film, segments, music, parts, mix, muxed.value["path"], command
+            self.video, film, segments, music, parts, mix, muxed.value["path"], self.command()
         )
         write_report(result, data, report)
         write_json(work, result)
@@ -208,11 +207,20 @@ class _Job:
         self.folder.publish(products)
         return result
 
+    def command(self) -> str:
+        """Return the command line that makes this result again, settings and locks included."""
+        words = ["segue", "score", self.video, "--library", self.library, "--out", self.folder.path]
+        if self.config != ScoreConfig():
+            words += ["--config", self.folder.run / "config.toml"]
+        for lock in self.locks:
+            words += ["--lock", lock]
+        return shlex.join([*map(printable, words), "--overwrite"])
+
     def understand_and_listen(self) -> tuple[Film, Music, str]:
         """Watch the film and hear the library side by side; both take a core."""
         content = known_sha256(self.video)
         watching = self.add("Watching the film", float(self.info.duration_s))
-        listening = self.add("Listening to the library", None)
+        listening = self.add("Listening to the library", len(find_tracks(self.library)))
         found: list[Film] = []
         film = _Background(
             lambda: found.append(self.timed("understand", lambda: watch(self.video, watching)))
