@@ -24,10 +24,6 @@ __all__ = ["LazyGroup", "config_options", "print_json", "run"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-PRECEDENCE = (
-    "Settings are merged in this order, later wins: defaults, --config, --set, other options."
-)
-
 
 def config_options(command: F) -> F:
     """Add --config, --set, --print-config, --json and --debug to a command.

@@ -21,11 +21,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
+from segue.media.embed.affect import WEIGHTS
 
 __all__ = ["SegmentSettings", "Span", "group_shots"]
-
-AXIS_WEIGHTS = (0.35, 0.25, 0.15, 0.15, 0.10)
-"""arousal, valence, tension, pace, brightness: the weights of the shared mood space."""
 
 
 class SegmentSettings(Config):
@@ -127,7 +125,8 @@ def _deviation(
     points: list[Fraction], times_s: NDArray[np.float64], axes: NDArray[np.float64]
 ) -> Callable[[NDArray[np.int64], int], NDArray[np.float64]]:
     """Return cost(starts, j): squared deviation in (sd^2 x s) of the curves from starts to j."""
-    weighted = axes * np.sqrt(np.array(AXIS_WEIGHTS) / sum(AXIS_WEIGHTS))
+    weights = tuple(WEIGHTS.values())
+    weighted = axes * np.sqrt(np.array(weights) / sum(weights))
     step_s = float(np.median(np.diff(times_s))) if len(times_s) > 1 else 0.25
     zero = np.zeros((1, axes.shape[1]))
     total = np.concatenate([zero, np.cumsum(weighted, axis=0)])

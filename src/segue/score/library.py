@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,7 +67,11 @@ class Music:
 
 
 def listen(
-    folder: Path, *, min_track_s: float, workers: int | None = None, advance: Advance = silent
+    folder: Path,
+    *,
+    min_track_s: float,
+    workers: int | None = None,
+    begin: Callable[[int], Advance] = lambda n_files: silent,
 ) -> Music:
     """Analyse a library and sort out what cannot be used.
 
@@ -74,7 +79,7 @@ def listen(
         folder: searched for music, with its subfolders.
         min_track_s: tracks with less audible music are not used.
         workers: processes; None means one per core.
-        advance: called with the number of files just done.
+        begin: called once with the number of files; what it returns is told of each one done.
 
     Raises:
         DataError: there is no folder, no music in it, or none that can be used.
@@ -86,7 +91,7 @@ def listen(
             where=folder,
             advice="Give a folder with other music files",
         )
-    library = analyse_library(paths, workers=workers, advance=advance)
+    library = analyse_library(paths, workers=workers, advance=begin(len(paths)))
     left_out = [f"{_name(path, folder)}: {reason}" for path, reason in library.skipped]
     usable: list[TrackAnalysis] = []
     for track in library.tracks:

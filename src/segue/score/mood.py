@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["AXES", "describe"]
+from segue.media.embed.music_axes import AXES
 
-AXES = ("arousal", "valence", "tension", "pace", "brightness")
+__all__ = ["AXES", "describe"]
 
 WORDS = {
     "arousal": ("calm", "energetic"),

@@ -33,7 +33,6 @@ from segue.media.embed import make as make_embedder
 from segue.media.films import VERSION as WATCH_VERSION
 from segue.media.films import Film, watch
 from segue.media.layout import Part, lay_out
-from segue.media.library import find_tracks
 from segue.media.mix import MixClip, render_mix
 from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
@@ -220,7 +219,6 @@ class _Job:
         """Watch the film and hear the library side by side; both take a core."""
         content = known_sha256(self.video)
         watching = self.add("Watching the film", float(self.info.duration_s))
-        listening = self.add("Listening to the library", len(find_tracks(self.library)))
         found: list[Film] = []
         film = _Background(
             lambda: found.append(self.timed("understand", lambda: watch(self.video, watching)))
@@ -231,7 +229,7 @@ class _Job:
                 self.library,
                 min_track_s=self.config.layout.min_track_s,
                 workers=self.config.workers,
-                advance=listening,
+                begin=lambda n_files: self.add("Listening to the library", n_files),
             ),
         )
         film.join()

@@ -25,11 +25,12 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.media.embed.music_axes import AXES
+
 __all__ = ["AXES", "FEATURES", "RATE_HZ", "axes", "blankness", "smooth"]
 
 Floats = NDArray[np.float64]
 
-AXES = ("arousal", "valence", "tension", "pace", "brightness")
 RATE_HZ = 4
 """Samples per second of every curve."""
 

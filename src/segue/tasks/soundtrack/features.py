@@ -29,7 +29,14 @@ from segue.tasks.soundtrack.candidates import (
 from segue.tasks.soundtrack.scoring import REPEAT
 from segue.tasks.soundtrack.tables import Floats
 
-__all__ = ["CANDIDATE_NUMBERS", "SHARPNESS", "STATE_NUMBERS", "CandidateEpisodes", "Numbers"]
+__all__ = [
+    "CANDIDATE_NUMBERS",
+    "EPISODE_STATE",
+    "SHARPNESS",
+    "STATE_NUMBERS",
+    "CandidateEpisodes",
+    "Numbers",
+]
 
 CANDIDATE_NUMBERS = (
     *FIXED_NUMBERS,
@@ -62,6 +69,19 @@ STATE_NUMBERS = (
 )
 SHARPNESS = 8.0
 """Logits per unit of immediate reward in the prior."""
+
+EPISODE_STATE = (
+    "video",
+    "track",
+    "segment",
+    "elapsed_s",
+    "switches",
+    "starts",
+    "_vectors",
+    "_units",
+    "_theme",
+)
+"""Arrays that say where the episodes of `CandidateEpisodes` are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,7 +130,7 @@ class CandidateEpisodes:
         """Return copies of the episodes `rows`, which may repeat."""
         copy = object.__new__(CandidateEpisodes)
         copy.stack, copy._lanes = self.stack, np.arange(len(rows))
-        for name in _STATE:
+        for name in EPISODE_STATE:
             setattr(copy, name, getattr(self, name)[rows])
         return copy
 
@@ -118,7 +138,7 @@ class CandidateEpisodes:
         """Begin new episodes in `lanes`."""
         self.video[lanes] = videos
         self.track[lanes] = -1
-        for name in _STATE[2:]:
+        for name in EPISODE_STATE[2:]:
             getattr(self, name)[lanes] = 0
 
     def library_actions(self, actions: Indices) -> Indices:
@@ -318,16 +338,3 @@ class CandidateEpisodes:
         next_ = self.switches[:, None] + np.arange(5)
         cost = self.stack.switch_cost[self.video[:, None], next_]
         return np.asarray(np.diff(cost, axis=1), dtype=np.float32)
-
-
-_STATE = (
-    "video",
-    "track",
-    "segment",
-    "elapsed_s",
-    "switches",
-    "starts",
-    "_vectors",
-    "_units",
-    "_theme",
-)

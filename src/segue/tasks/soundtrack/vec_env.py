@@ -28,6 +28,7 @@ from segue.rl.rewards import WeightedSum
 from segue.tasks.soundtrack.candidates import CandidateStack, Flags, Indices, Narrow
 from segue.tasks.soundtrack.features import (
     CANDIDATE_NUMBERS,
+    EPISODE_STATE,
     SHARPNESS,
     STATE_NUMBERS,
     CandidateEpisodes,
@@ -144,7 +145,7 @@ class CandidateVecEnv(VecEnv):  # type: ignore[misc]
     def get_state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays and JSON-like values that hold everything but the stack."""
         episodes = self.episodes
-        arrays = {name: getattr(episodes, name).copy() for name in _EPISODE}
+        arrays = {name: getattr(episodes, name).copy() for name in EPISODE_STATE}
         arrays |= {name: getattr(self, name).copy() for name in _LANES}
         return arrays, {"rng": self.rng.bit_generator.state}
 
@@ -155,7 +156,7 @@ class CandidateVecEnv(VecEnv):  # type: ignore[misc]
             RunError: it is the state of an environment of another size.
         """
         episodes = CandidateEpisodes(self.stack, self.episodes.video)
-        for name in (*_EPISODE, *_LANES):
+        for name in (*EPISODE_STATE, *_LANES):
             holder = self if name in _LANES else episodes
             if name not in arrays or arrays[name].shape != getattr(holder, name).shape:
                 raise RunError(f"the checkpoint's environment does not fit: '{name}'")
@@ -212,17 +213,6 @@ class CandidateVecEnv(VecEnv):  # type: ignore[misc]
         return self.rng.integers(self.stack.n_videos, size=count)
 
 
-_EPISODE = (
-    "video",
-    "track",
-    "segment",
-    "elapsed_s",
-    "switches",
-    "starts",
-    "_vectors",
-    "_units",
-    "_theme",
-)
 _LANES = ("returns", "extra_returns", "steps")
 
 
