@@ -1,0 +1,1 @@
+"""Symbolic music: notes, melody events, theory, files of notes, and their sound."""
