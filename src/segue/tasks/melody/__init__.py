@@ -1,0 +1,1 @@
+"""Compose melodies: a note RNN that reinforcement learning teaches music theory."""
