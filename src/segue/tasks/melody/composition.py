@@ -163,7 +163,7 @@ class Decision:
         if t + 1 < MOTIF_STEPS:
             return np.zeros(c.batch, dtype=np.int64)
         bits = np.bitwise_or.reduce(c._pitch_bits[t + 1 - MOTIF_STEPS : t], axis=0)
-        return np.bitwise_count(bits | self.pitch_bit).astype(np.int64)
+        return np.asarray(np.bitwise_count(bits | self.pitch_bit), dtype=np.int64)
 
     @cached_property
     def in_motif(self) -> Bools:
