@@ -6,12 +6,16 @@ candidate, forget, output. The forget gate gets +1, which is not part of the sto
 
     c' = sigmoid(f + 1) c + sigmoid(i) tanh(j)         h' = sigmoid(o) tanh(c')
 
-Letters: `B` pieces, `H` units, `V` = 38 classes.
+With `lags`, the input also holds, one-hot, the class that came so many steps before the one that is
+asked for; an LSTM of this size cannot remember a motif note by note, but it can repeat what it
+sees.
+
+Letters: `B` pieces, `H` units, `V` = 38 classes, `L` lags.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +28,8 @@ __all__ = ["FORGET_BIAS", "LstmPlayer", "Player", "cell_names", "log_softmax", "
 
 Narrow = NDArray[np.float32]
 Ints = NDArray[np.int64]
-LstmState = tuple[tuple[Narrow, Narrow], ...]
+LstmState = tuple[tuple[tuple[Narrow, Narrow], ...], tuple[Ints, ...]]
+"""(cell, hidden) of each layer, [B, H] each; and the last classes that the lags reach back to."""
 
 FORGET_BIAS = 1.0
 OUTPUT_WEIGHTS, OUTPUT_BIAS = "output/weights", "output/bias"
@@ -82,20 +87,27 @@ def lstm_sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, tuple[int, ...]
 
 
 class LstmPlayer:
-    """Plays an LSTM whose input is the last class, one-hot.
+    """Plays an LSTM whose input is the last class, one-hot, and what its lags see.
 
     Args:
-        arrays: in the layout above.
+        arrays: in the layout above; the input's rows are the last class, then each lag.
+        lags: steps before the next class, 2 or more each.
 
     Raises:
         RunError: they are not those of such a network.
     """
 
-    def __init__(self, arrays: Mapping[str, Narrow]) -> None:
+    def __init__(self, arrays: Mapping[str, Narrow], lags: Sequence[int] = ()) -> None:
         n_input, self.units, n_output = lstm_sizes(arrays)
-        if n_input != N_CLASSES or n_output != N_CLASSES:
-            raise RunError(f"a network of {n_input} inputs and {n_output} outputs, not {N_CLASSES}")
+        self.lags = tuple(lags)
+        wanted = N_CLASSES * (1 + len(self.lags))
+        if n_input != wanted or n_output != N_CLASSES:
+            raise RunError(
+                f"a network of {n_input} inputs and {n_output} outputs, "
+                f"not {wanted} and {N_CLASSES}"
+            )
         self._layers: list[tuple[Narrow, Narrow, Narrow]] = []
+        self._rows: list[Narrow] = []
         for layer, units in enumerate(self.units):
             kernel, bias = (arrays[name] for name in cell_names(layer))
             i, j, f, o = np.split(np.concatenate([kernel, bias[None]]), 4, axis=1)
@@ -103,28 +115,34 @@ class LstmPlayer:
             f[-1] += FORGET_BIAS
             # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh over all gates is all it takes
             packed = np.concatenate([i / 2, f / 2, o / 2, j], axis=1, dtype=np.float32)
-            above, below = packed[: -1 - units], packed[-1 - units : -1]
-            if layer == 0:  # a one-hot input picks a row; the bias goes with it
-                above = above + packed[-1]
-            self._layers.append((np.ascontiguousarray(above), np.ascontiguousarray(below),
-                                 packed[-1]))  # fmt: skip
+            above, below, last = packed[: -1 - units], packed[-1 - units : -1], packed[-1]
+            if layer == 0:  # a one-hot input picks a row; the bias goes with the first
+                tables = above.reshape(1 + len(self.lags), N_CLASSES, -1)
+                nothing = np.zeros((1, tables.shape[2]), dtype=np.float32)
+                self._rows = [tables[0] + last]
+                self._rows += [np.concatenate([table, nothing]) for table in tables[1:]]
+            self._layers.append((np.ascontiguousarray(above), np.ascontiguousarray(below), last))
         self._output, self._bias = arrays[OUTPUT_WEIGHTS], arrays[OUTPUT_BIAS]
 
     def begin(self, batch: int) -> LstmState:
-        """Return the zero state of `batch` pieces: (cell, hidden), [B, H] each, for each layer."""
+        """Return the state of `batch` pieces before anything was heard."""
         zeros = [np.zeros((batch, units), dtype=np.float32) for units in self.units]
-        return tuple((z, z) for z in zeros)
+        nothing = np.full(batch, N_CLASSES)
+        return tuple((z, z) for z in zeros), (nothing,) * (max(self.lags, default=1) - 1)
 
     def step(self, state: LstmState, observation: Ints) -> tuple[Narrow, LstmState]:
         """Hear one class per piece, [B]; return the next scores, [B, V], and the state."""
+        layers, heard = state
         after = []
         hidden = np.empty(0, dtype=np.float32)
         for layer, ((cell, before), (above, below, bias)) in enumerate(
-            zip(state, self._layers, strict=True)
+            zip(layers, self._layers, strict=True)
         ):
             gates = before @ below
             if layer == 0:
-                gates += above[observation]
+                gates += self._rows[0][observation]
+                for lag, rows in zip(self.lags, self._rows[1:], strict=True):
+                    gates += rows[heard[1 - lag]]
             else:
                 gates += hidden @ above
                 gates += bias
@@ -140,7 +158,7 @@ class LstmPlayer:
             after.append((cell, hidden))
         scores = hidden @ self._output
         scores += self._bias
-        return scores, tuple(after)
+        return scores, (tuple(after), (*heard[1:], observation) if heard else ())
 
 
 def log_softmax(scores: Narrow) -> Narrow:

@@ -22,7 +22,7 @@ from segue.tasks.melody.lstm import (
     cell_names,
 )
 
-__all__ = ["LstmNetwork", "NoteNetwork", "TensorFlowAdam", "clip_each"]
+__all__ = ["LstmNetwork", "NoteNetwork", "TensorFlowAdam", "clip_each", "with_lags"]
 
 Narrow = NDArray[np.float32]
 State = list[tuple[Tensor, Tensor]]
@@ -57,11 +57,13 @@ class LstmNetwork(NoteNetwork):
 
     Args:
         layers: units of each layer.
+        lags: it also sees the class so many steps before the one it is asked for; see `lstm`.
     """
 
-    def __init__(self, layers: Sequence[int] = (100,)) -> None:
+    def __init__(self, layers: Sequence[int] = (100,), lags: Sequence[int] = ()) -> None:
         super().__init__()
-        below = N_CLASSES
+        self.lags = tuple(lags)
+        below = N_CLASSES * (1 + len(self.lags))
         self.lstms: list[nn.LSTM] = []
         for units in layers:
             self.lstms.append(nn.LSTM(below, units))
@@ -88,8 +90,14 @@ class LstmNetwork(NoteNetwork):
         nn.init.zeros_(self.output.bias)
 
     def unroll(self, observations: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Hear classes [T, B]; the state is (hidden, cell) of each layer, [1, B, H] each."""
+        """Hear classes [T, B]; the state is (hidden, cell) of each layer, [1, B, H] each.
+
+        Lags see no further back than `observations`, whatever the state.
+        """
         x = nn.functional.one_hot(observations, N_CLASSES).to(torch.float32)
+        if self.lags:
+            seen = [nn.functional.pad(x, (0, 0, 0, 0, lag - 1, 0))[: len(x)] for lag in self.lags]
+            x = torch.cat([x, *seen], dim=-1)
         after: State = []
         for layer, lstm in enumerate(self.lstms):
             x, end = lstm(x, state[layer] if state else None)
@@ -134,7 +142,18 @@ class LstmNetwork(NoteNetwork):
 
     def player(self) -> LstmPlayer:
         """Return the player of the present weights."""
-        return LstmPlayer(self.arrays())
+        return LstmPlayer(self.arrays(), self.lags)
+
+
+def with_lags(arrays: Mapping[str, Narrow], lags: Sequence[int]) -> dict[str, Narrow]:
+    """Return the arrays of an LSTM without lags for one that has them: the same function still.
+
+    The rows of the lags are zero, so that nothing changes until training moves them.
+    """
+    kernel, _ = cell_names(0)
+    wide = arrays[kernel]
+    new = np.zeros((N_CLASSES * len(lags), wide.shape[1]), dtype=np.float32)
+    return {**arrays, kernel: np.concatenate([wide[:N_CLASSES], new, wide[N_CLASSES:]])}
 
 
 def _weights(lstm: nn.LSTM) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
