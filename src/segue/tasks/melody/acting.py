@@ -21,7 +21,8 @@ def sample(probabilities: Narrow, rng: np.random.Generator) -> Ints:
     edges = np.cumsum(probabilities, axis=1)
     drawn = rng.random((len(edges), 1), dtype=np.float32) * edges[:, -1:]
     # float32 rounds up to the edge itself once in a while: never past the last class
-    return np.minimum((edges <= drawn).sum(axis=1), probabilities.shape[1] - 1)
+    last = probabilities.shape[1] - 1
+    return np.asarray(np.minimum((edges <= drawn).sum(axis=1), last))
 
 
 def choose(

@@ -48,6 +48,8 @@ class Learner:
         clip: largest norm of the gradient of each weight tensor.
         trace: lambda of `trace_targets`; 0 gives one-step targets.
         terminal: whether nothing comes after the last note; else the last step's target looks on.
+        drifting: the prior, when the gradient of `g` is to move it as in the original; None keeps
+            the prior fixed.
     """
 
     def __init__(
@@ -62,14 +64,17 @@ class Learner:
         trace: float = 0.0,
         terminal: bool = True,
         rate: float = 1e-3,
+        drifting: NoteNetwork | None = None,
     ) -> None:
         self.online, self.target, self.algorithm = online, target, algorithm
         self.discount, self.target_rate, self.clip = discount, target_rate, clip
-        self.trace, self.terminal = trace, terminal
+        self.trace, self.terminal, self.drifting = trace, terminal, drifting
         self._groups = online.groups()
-        self._moving = [p for group in self._groups for p in group]
-        self._following = [p for group in target.groups() for p in group]
-        self.adam = TensorFlowAdam(self._moving, rate)
+        self._moving: list[Tensor] = [p for group in self._groups for p in group]
+        self._following: list[Tensor] = [p for group in target.groups() for p in group]
+        if drifting is not None:
+            self._groups += drifting.groups()
+        self.adam = TensorFlowAdam([p for group in self._groups for p in group], rate)
 
     def learn_compositions(self, batch: Mapping[str, Array]) -> Update:
         """Learn from whole compositions.
@@ -109,7 +114,8 @@ class Learner:
         Args:
             batch: `observation`, `action`, `reward`, `next_observation`, [B] each; `state` and
                 `next_state` [B, S]: cell and hidden of each layer before and after the step; for
-                `g` also `next_log_p` [B, V] of the prior; optional `ended` [B].
+                `g` also `next_log_p` [B, V] of the prior, or `prior_state` [B, S] if that drifts;
+            optional `ended` [B].
         """
         network = self.online
         assert isinstance(network, LstmNetwork), "stored states need LSTM layers"
@@ -119,10 +125,14 @@ class Learner:
             slow, _ = self.target.unroll(
                 _longs(batch["next_observation"])[None], _state(batch["next_state"], units)
             )
-            after = state_value(self.algorithm, slow[0], log_p)
-            if self.terminal and "ended" in batch:
-                after = after * torch.from_numpy(~batch["ended"].astype(bool))
-            targets = torch.from_numpy(batch["reward"].astype(np.float32)) + self.discount * after
+        if self.drifting is not None:
+            heard, state = _longs(batch["next_observation"])[None], batch["prior_state"]
+            logits, _ = self.drifting.unroll(heard, _state(state, units))
+            log_p = torch.log_softmax(logits[0], dim=-1)
+        after = state_value(self.algorithm, slow[0], log_p)
+        if self.terminal and "ended" in batch:
+            after = after * torch.from_numpy(~batch["ended"].astype(bool))
+        targets = torch.from_numpy(batch["reward"].astype(np.float32)) + self.discount * after
         scores, _ = network.unroll(
             _longs(batch["observation"])[None], _state(batch["state"], units)
         )
@@ -144,7 +154,7 @@ class Learner:
         self.adam.step()
         with torch.no_grad():
             torch._foreach_lerp_(self._following, self._moving, self.target_rate)
-        return Update(loss.item(), targets.mean().item())
+        return Update(loss.item(), targets.detach().mean().item())
 
     def state(self) -> dict[str, Any]:
         """Return all that learning goes on from, as a tree for `torch_state.to_arrays`."""
@@ -152,6 +162,7 @@ class Learner:
             "online": self.online.state_dict(),
             "target": self.target.state_dict(),
             "adam": self.adam.state(),
+            "drifting": self.drifting.state_dict() if self.drifting is not None else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -159,6 +170,8 @@ class Learner:
         self.online.load_state_dict(state["online"])
         self.target.load_state_dict(state["target"])
         self.adam.load_state(state["adam"])
+        if self.drifting is not None:
+            self.drifting.load_state_dict(state["drifting"])
 
 
 def _longs(values: Array) -> Tensor:
@@ -171,6 +184,6 @@ def _taken(scores: Tensor, actions: Tensor) -> Tensor:
 
 def _state(stored: Array, units: list[int]) -> list[tuple[Tensor, Tensor]]:
     """Split [B, S] = cell and hidden of each layer into torch's (hidden, cell), [1, B, H] each."""
-    parts = torch.from_numpy(stored).split([u for n in units for u in (n, n)], dim=1)
+    parts = torch.split(torch.from_numpy(stored), [u for n in units for u in (n, n)], dim=1)
     pairs = zip(parts[0::2], parts[1::2], strict=True)
     return [(hidden[None].contiguous(), cell[None].contiguous()) for cell, hidden in pairs]

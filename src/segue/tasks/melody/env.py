@@ -62,6 +62,8 @@ class BatchedMelody:
         self.prior, self.reward = prior, reward
         self.batch, self.n_notes, self.scaler = batch, n_notes, scaler
         self.compositions = Compositions(batch, n_notes)
+        self.state: Any = None
+        """The prior's state, with the last note heard."""
         self._rows = np.arange(batch)
         self.observation: Ints = np.zeros(batch, dtype=np.int64)
         """[B] the last note, or what the composition was primed with."""
@@ -81,7 +83,7 @@ class BatchedMelody:
         state = self.prior.begin(self.batch)
         for row in primers:
             scores, state = self.prior.step(state, row)
-        self._state, self.log_p = state, log_softmax(scores)
+        self.state, self.log_p = state, log_softmax(scores)
         self.observation = np.asarray(primers[-1], dtype=np.int64)
         return self.observation
 
@@ -100,7 +102,7 @@ class BatchedMelody:
         self.compositions.append(decision)
         self.observation = decision.action
         if listen:
-            scores, self._state = self.prior.step(self._state, decision.action)
+            scores, self.state = self.prior.step(self.state, decision.action)
             self.log_p = log_softmax(scores)
         return Paid(self.scaler * theory, log_p, parts)
 
@@ -139,8 +141,8 @@ class MelodyEnv(gymnasium.Env[dict[str, Any], np.int64]):
         self, prior: Player, reward: TheoryReward, n_notes: int = 32, scaler: float = 1.0
     ) -> None:
         self._melody = BatchedMelody(prior, reward, 1, n_notes, scaler)
-        self.action_space = gymnasium.spaces.Discrete(N_CLASSES)  # type: ignore[assignment]
-        self.observation_space = gymnasium.spaces.Dict(  # type: ignore[assignment]
+        self.action_space = gymnasium.spaces.Discrete(N_CLASSES)
+        self.observation_space = gymnasium.spaces.Dict(
             {
                 "note": gymnasium.spaces.Discrete(N_CLASSES),
                 "beat": gymnasium.spaces.Discrete(n_notes + 1),

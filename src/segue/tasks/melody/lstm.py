@@ -6,11 +6,15 @@ candidate, forget, output. The forget gate gets +1, which is not part of the sto
 
     c' = sigmoid(f + 1) c + sigmoid(i) tanh(j)         h' = sigmoid(o) tanh(c')
 
-With `lags`, the input also holds, one-hot, the class that came so many steps before the one that is
-asked for; an LSTM of this size cannot remember a motif note by note, but it can repeat what it
-sees.
+With `echoes`, the class that came so many steps before the one that is asked for gets a higher or a
+lower score, by how long the music has been repeating itself at that distance:
 
-Letters: `B` pieces, `H` units, `V` = 38 classes, `L` lags.
+    score(a) += table[k, run_k] + h . u_k        where a is what came k steps before
+
+An LSTM of this size cannot remember a motif note by note; this lets it take one up again. Table
+and u are zero at first, so that nothing changes until training moves them.
+
+Letters: `B` pieces, `H` units, `V` = 38 classes, `E` echoes.
 """
 
 from __future__ import annotations
@@ -28,11 +32,14 @@ __all__ = ["FORGET_BIAS", "LstmPlayer", "Player", "cell_names", "log_softmax", "
 
 Narrow = NDArray[np.float32]
 Ints = NDArray[np.int64]
-LstmState = tuple[tuple[tuple[Narrow, Narrow], ...], tuple[Ints, ...]]
-"""(cell, hidden) of each layer, [B, H] each; and the last classes that the lags reach back to."""
+LstmState = tuple[tuple[tuple[Narrow, Narrow], ...], tuple[Ints, ...], tuple[Ints, ...]]
+"""(cell, hidden) of each layer, [B, H] each; the classes that echoes reach back to; their runs."""
 
 FORGET_BIAS = 1.0
 OUTPUT_WEIGHTS, OUTPUT_BIAS = "output/weights", "output/bias"
+ECHO_TABLE, ECHO_WEIGHTS = "echo/table", "echo/weights"
+LONGEST_RUN = 8
+"""Steps of repetition from which on an echo does not count further: a motif."""
 
 
 class Player(Protocol):
@@ -65,8 +72,9 @@ def lstm_sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, tuple[int, ...]
     n_layers = sum(name.startswith("rnn/") for name in arrays) // 2
     wanted = [n for layer in range(n_layers) for n in cell_names(layer)]
     wanted += [OUTPUT_WEIGHTS, OUTPUT_BIAS]
-    if not n_layers or set(arrays) != set(wanted):
-        missing = sorted(set(wanted) ^ set(arrays))
+    optional = {ECHO_TABLE, ECHO_WEIGHTS}
+    if not n_layers or set(arrays) - optional != set(wanted):
+        missing = sorted(set(wanted) ^ (set(arrays) - optional))
         raise RunError(f"not the arrays of a note RNN: {', '.join(missing) or 'no layers'}")
     n_input = below = 0
     for layer in range(n_layers):
@@ -87,27 +95,22 @@ def lstm_sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, tuple[int, ...]
 
 
 class LstmPlayer:
-    """Plays an LSTM whose input is the last class, one-hot, and what its lags see.
+    """Plays an LSTM whose input is the last class, one-hot.
 
     Args:
-        arrays: in the layout above; the input's rows are the last class, then each lag.
-        lags: steps before the next class, 2 or more each.
+        arrays: in the layout above.
+        echoes: distances in steps.
 
     Raises:
         RunError: they are not those of such a network.
     """
 
-    def __init__(self, arrays: Mapping[str, Narrow], lags: Sequence[int] = ()) -> None:
+    def __init__(self, arrays: Mapping[str, Narrow], echoes: Sequence[int] = ()) -> None:
         n_input, self.units, n_output = lstm_sizes(arrays)
-        self.lags = tuple(lags)
-        wanted = N_CLASSES * (1 + len(self.lags))
-        if n_input != wanted or n_output != N_CLASSES:
-            raise RunError(
-                f"a network of {n_input} inputs and {n_output} outputs, "
-                f"not {wanted} and {N_CLASSES}"
-            )
+        self.echoes = tuple(echoes)
+        if n_input != N_CLASSES or n_output != N_CLASSES:
+            raise RunError(f"a network of {n_input} inputs and {n_output} outputs, not {N_CLASSES}")
         self._layers: list[tuple[Narrow, Narrow, Narrow]] = []
-        self._rows: list[Narrow] = []
         for layer, units in enumerate(self.units):
             kernel, bias = (arrays[name] for name in cell_names(layer))
             i, j, f, o = np.split(np.concatenate([kernel, bias[None]]), 4, axis=1)
@@ -116,23 +119,27 @@ class LstmPlayer:
             # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh over all gates is all it takes
             packed = np.concatenate([i / 2, f / 2, o / 2, j], axis=1, dtype=np.float32)
             above, below, last = packed[: -1 - units], packed[-1 - units : -1], packed[-1]
-            if layer == 0:  # a one-hot input picks a row; the bias goes with the first
-                tables = above.reshape(1 + len(self.lags), N_CLASSES, -1)
-                nothing = np.zeros((1, tables.shape[2]), dtype=np.float32)
-                self._rows = [tables[0] + last]
-                self._rows += [np.concatenate([table, nothing]) for table in tables[1:]]
+            if layer == 0:  # a one-hot input picks a row; the bias goes with it
+                above = above + last
             self._layers.append((np.ascontiguousarray(above), np.ascontiguousarray(below), last))
         self._output, self._bias = arrays[OUTPUT_WEIGHTS], arrays[OUTPUT_BIAS]
+        if self.echoes:
+            shapes = (len(self.echoes), LONGEST_RUN + 1), (self.units[-1], len(self.echoes))
+            found = tuple(np.shape(arrays.get(name, ())) for name in (ECHO_TABLE, ECHO_WEIGHTS))
+            if found != shapes:
+                raise RunError(f"echoes of shapes {found}, not {shapes}")
+            self._table, self._reach = arrays[ECHO_TABLE], arrays[ECHO_WEIGHTS]
 
     def begin(self, batch: int) -> LstmState:
         """Return the state of `batch` pieces before anything was heard."""
         zeros = [np.zeros((batch, units), dtype=np.float32) for units in self.units]
-        nothing = np.full(batch, N_CLASSES)
-        return tuple((z, z) for z in zeros), (nothing,) * (max(self.lags, default=1) - 1)
+        nothing = np.full(batch, -1)
+        heard = (nothing,) * max(self.echoes, default=0)
+        return tuple((z, z) for z in zeros), heard, (np.zeros_like(nothing),) * len(self.echoes)
 
     def step(self, state: LstmState, observation: Ints) -> tuple[Narrow, LstmState]:
         """Hear one class per piece, [B]; return the next scores, [B, V], and the state."""
-        layers, heard = state
+        layers, heard, runs = state
         after = []
         hidden = np.empty(0, dtype=np.float32)
         for layer, ((cell, before), (above, below, bias)) in enumerate(
@@ -140,9 +147,7 @@ class LstmPlayer:
         ):
             gates = before @ below
             if layer == 0:
-                gates += self._rows[0][observation]
-                for lag, rows in zip(self.lags, self._rows[1:], strict=True):
-                    gates += rows[heard[1 - lag]]
+                gates += above[observation]
             else:
                 gates += hidden @ above
                 gates += bias
@@ -158,7 +163,31 @@ class LstmPlayer:
             after.append((cell, hidden))
         scores = hidden @ self._output
         scores += self._bias
-        return scores, (tuple(after), (*heard[1:], observation) if heard else ())
+        if self.echoes:
+            heard, runs = self._echo(scores, hidden, heard, runs, observation)
+        return scores, (tuple(after), heard, runs)
+
+    def _echo(
+        self,
+        scores: Narrow,
+        hidden: Narrow,
+        heard: tuple[Ints, ...],
+        runs: tuple[Ints, ...],
+        observation: Ints,
+    ) -> tuple[tuple[Ints, ...], tuple[Ints, ...]]:
+        """Add the echoes to the scores; return what was heard and the runs, with this step."""
+        rows = np.arange(len(scores))
+        reach = hidden @ self._reach
+        runs = tuple(
+            np.where(heard[-distance] == observation, np.minimum(run + 1, LONGEST_RUN), 0)
+            for distance, run in zip(self.echoes, runs, strict=True)
+        )
+        heard = (*heard[1:], observation)
+        for k, (distance, run) in enumerate(zip(self.echoes, runs, strict=True)):
+            symbol = heard[-distance]
+            known = symbol >= 0
+            scores[rows[known], symbol[known]] += (self._table[k][run] + reach[:, k])[known]
+        return heard, runs
 
 
 def log_softmax(scores: Narrow) -> Narrow:

@@ -140,8 +140,9 @@ def domain_statistics(
         for name, wanted in kinds.items():
             counts[name] += np.isin(code, wanted)
         if decision.final:
-            highest, lowest = decision.unique_extremes
-            counts |= {"num_high_unique": highest * 1.0, "num_low_unique": lowest * 1.0}
+            highest, lowest = decision.extremes.unique
+            counts["num_high_unique"] = highest.astype(np.float64)
+            counts["num_low_unique"] = lowest.astype(np.float64)
             for lag in (1, 2, 3):
                 above, below = autocorrelation(decision, lag)
                 rho[lag - 1] = np.divide(above, below, out=rho[lag - 1], where=below > 0)

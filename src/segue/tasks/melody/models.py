@@ -60,14 +60,14 @@ class NetworkConfig(Config):
     """Units of each layer; by default the kind's own: 100 for lstm, as in the paper. The original's
     basic_rnn is an lstm of 512, 512."""
 
-    lags: tuple[int, ...] = ()
-    """Further inputs of an lstm: the class so many steps before the next one."""
+    echoes: tuple[int, ...] = ()
+    """Distances in steps at which an lstm can take up again what it played; see `lstm`."""
 
-    @field_validator("lags")
+    @field_validator("echoes")
     @classmethod
     def _back(cls, value: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(value)) < len(value) or any(not 2 <= lag <= 64 for lag in value):
-            raise ValueError("lags must be different numbers from 2 to 64")
+        if len(set(value)) < len(value) or any(not 1 <= distance <= 128 for distance in value):
+            raise ValueError("echoes must be different numbers from 1 to 128")
         return value
 
     @property
@@ -99,7 +99,7 @@ class StoredModel:
     def player(self) -> Player:
         """Return what plays it."""
         if self.network.kind == "lstm":
-            return LstmPlayer(self.arrays, self.network.lags)
+            return LstmPlayer(self.arrays, self.network.echoes)
         return self.trainable().player()
 
     def trainable(self) -> NoteNetwork:
@@ -122,12 +122,12 @@ def make_network(config: NetworkConfig) -> NoteNetwork:
     """
     if any(units < 1 or units > 4096 for units in config.sizes):
         raise ConfigError(f"layers of {config.sizes} units", advice="Give sizes from 1 to 4096")
-    if config.lags and config.kind != "lstm":
-        raise ConfigError(f"lags are for an lstm, not for {config.kind}")
+    if config.echoes and config.kind != "lstm":
+        raise ConfigError(f"echoes are for an lstm, not for {config.kind}")
     if config.kind == "lstm":
         from segue.tasks.melody.networks import LstmNetwork
 
-        return LstmNetwork(config.sizes, config.lags)
+        return LstmNetwork(config.sizes, config.echoes)
     from segue.tasks.melody.variants import make_variant
 
     return make_variant(config.kind, config.sizes)

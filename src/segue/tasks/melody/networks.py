@@ -14,7 +14,10 @@ from torch import Tensor, nn
 
 from segue.music.events import N_CLASSES
 from segue.tasks.melody.lstm import (
+    ECHO_TABLE,
+    ECHO_WEIGHTS,
     FORGET_BIAS,
+    LONGEST_RUN,
     OUTPUT_BIAS,
     OUTPUT_WEIGHTS,
     LstmPlayer,
@@ -22,7 +25,7 @@ from segue.tasks.melody.lstm import (
     cell_names,
 )
 
-__all__ = ["LstmNetwork", "NoteNetwork", "TensorFlowAdam", "clip_each", "with_lags"]
+__all__ = ["LstmNetwork", "NoteNetwork", "TensorFlowAdam", "clip_each"]
 
 Narrow = NDArray[np.float32]
 State = list[tuple[Tensor, Tensor]]
@@ -57,19 +60,22 @@ class LstmNetwork(NoteNetwork):
 
     Args:
         layers: units of each layer.
-        lags: it also sees the class so many steps before the one it is asked for; see `lstm`.
+        echoes: distances in steps at which it can repeat itself; see `lstm`.
     """
 
-    def __init__(self, layers: Sequence[int] = (100,), lags: Sequence[int] = ()) -> None:
+    def __init__(self, layers: Sequence[int] = (100,), echoes: Sequence[int] = ()) -> None:
         super().__init__()
-        self.lags = tuple(lags)
-        below = N_CLASSES * (1 + len(self.lags))
+        self.echoes = tuple(echoes)
+        below = N_CLASSES
         self.lstms: list[nn.LSTM] = []
         for units in layers:
             self.lstms.append(nn.LSTM(below, units))
             below = units
         self.cells = nn.ModuleList(self.lstms)  # registers them
         self.output = nn.Linear(below, N_CLASSES)
+        if self.echoes:
+            self.table = nn.Parameter(torch.zeros(len(self.echoes), LONGEST_RUN + 1))
+            self.reach = nn.Parameter(torch.zeros(below, len(self.echoes)))
         self._begin()
 
     def _begin(self) -> None:
@@ -92,17 +98,19 @@ class LstmNetwork(NoteNetwork):
     def unroll(self, observations: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Hear classes [T, B]; the state is (hidden, cell) of each layer, [1, B, H] each.
 
-        Lags see no further back than `observations`, whatever the state.
+        Echoes reach no further back than `observations`, whatever the state.
         """
         x = nn.functional.one_hot(observations, N_CLASSES).to(torch.float32)
-        if self.lags:
-            seen = [nn.functional.pad(x, (0, 0, 0, 0, lag - 1, 0))[: len(x)] for lag in self.lags]
-            x = torch.cat([x, *seen], dim=-1)
         after: State = []
         for layer, lstm in enumerate(self.lstms):
             x, end = lstm(x, state[layer] if state else None)
             after.append(end)
-        return self.output(x), after
+        scores = self.output(x)
+        for k, distance in enumerate(self.echoes):
+            symbols, runs, known = _echoes(observations, distance)
+            amount = (self.table[k][runs] + x @ self.reach[:, k]) * known
+            scores = scores.scatter_add(-1, symbols[..., None], amount[..., None])
+        return scores, after
 
     def groups(self) -> list[list[nn.Parameter]]:
         """Return each kernel (input and recurrent part), each bias, output weights, output bias."""
@@ -110,7 +118,10 @@ class LstmNetwork(NoteNetwork):
         for above, recurrent, bias in map(_weights, self.lstms):
             found.append([above, recurrent])
             found.append([bias])
-        last: list[list[nn.Parameter]] = [[self.output.weight], [self.output.bias]]
+        weight, bias = self.output.parameters()
+        last: list[list[nn.Parameter]] = [[weight], [bias]]
+        if self.echoes:
+            last += [[self.table], [self.reach]]
         return found + last
 
     def arrays(self) -> dict[str, Narrow]:
@@ -125,11 +136,14 @@ class LstmNetwork(NoteNetwork):
             found[bias_name] = _reordered(plain)
         found[OUTPUT_WEIGHTS] = np.ascontiguousarray(self.output.weight.detach().numpy().T)
         found[OUTPUT_BIAS] = self.output.bias.detach().numpy().copy()
+        if self.echoes:
+            found[ECHO_TABLE] = self.table.detach().numpy().copy()
+            found[ECHO_WEIGHTS] = self.reach.detach().numpy().copy()
         return found
 
     @torch.no_grad()
     def load_arrays(self, arrays: Mapping[str, Narrow]) -> None:
-        """Undo `arrays`."""
+        """Undo `arrays`; echoes that the arrays lack begin at zero."""
         for layer, lstm in enumerate(self.lstms):
             above, recurrent, bias = _weights(lstm)
             kernel, plain = (_reordered(arrays[name]) for name in cell_names(layer))
@@ -139,21 +153,27 @@ class LstmNetwork(NoteNetwork):
             bias[lstm.hidden_size : 2 * lstm.hidden_size] += FORGET_BIAS
         self.output.weight.copy_(torch.from_numpy(arrays[OUTPUT_WEIGHTS].T.copy()))
         self.output.bias.copy_(torch.from_numpy(arrays[OUTPUT_BIAS].copy()))
+        if self.echoes and ECHO_TABLE in arrays:
+            self.table.copy_(torch.from_numpy(arrays[ECHO_TABLE].copy()))
+            self.reach.copy_(torch.from_numpy(arrays[ECHO_WEIGHTS].copy()))
 
     def player(self) -> LstmPlayer:
         """Return the player of the present weights."""
-        return LstmPlayer(self.arrays(), self.lags)
+        return LstmPlayer(self.arrays(), self.echoes)
 
 
-def with_lags(arrays: Mapping[str, Narrow], lags: Sequence[int]) -> dict[str, Narrow]:
-    """Return the arrays of an LSTM without lags for one that has them: the same function still.
-
-    The rows of the lags are zero, so that nothing changes until training moves them.
-    """
-    kernel, _ = cell_names(0)
-    wide = arrays[kernel]
-    new = np.zeros((N_CLASSES * len(lags), wide.shape[1]), dtype=np.float32)
-    return {**arrays, kernel: np.concatenate([wide[:N_CLASSES], new, wide[N_CLASSES:]])}
+def _echoes(observations: Tensor, distance: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the class that an echo favours at each step [T, B], the run, and if there is one."""
+    steps = len(observations)
+    back = nn.functional.pad(observations, (0, 0, distance, 0), value=-1)
+    equal = (observations == back[:steps]).numpy()  # this step repeats the one `distance` before
+    runs = np.zeros(equal.shape, dtype=np.int64)
+    run = runs[0]
+    for t in range(steps):
+        run = np.where(equal[t], np.minimum(run + 1, LONGEST_RUN), 0)
+        runs[t] = run
+    symbols = back[1 : steps + 1]  # what came `distance` steps before the next one
+    return symbols.clamp(min=0), torch.from_numpy(runs), symbols >= 0
 
 
 def _weights(lstm: nn.LSTM) -> tuple[nn.Parameter, nn.Parameter, nn.Parameter]:
@@ -174,7 +194,7 @@ class TensorFlowAdam:
     step = rate sqrt(1 - b2^t) / (1 - b1^t)        theta -= step m / (sqrt(v) + 1e-8)
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], rate: float = 1e-3) -> None:
+    def __init__(self, parameters: Sequence[Tensor], rate: float = 1e-3) -> None:
         self.rate, self.count = rate, 0
         self.parameters: list[Tensor] = list(parameters)
         self._first = [torch.zeros_like(p) for p in self.parameters]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from segue.core.errors import UsageError
 from segue.music.events import N_CLASSES
@@ -145,6 +145,6 @@ def random_primers(n: int, rng: np.random.Generator) -> Ints:
     return rng.integers(0, N_CLASSES, size=(1, n))
 
 
-def same_primer(primer: Ints, n: int) -> Ints:
+def same_primer(primer: ArrayLike, n: int) -> Ints:
     """Return [P, n] one primer for all pieces."""
     return np.repeat(np.asarray(primer, dtype=np.int64)[:, None], n, axis=1)

@@ -44,7 +44,8 @@ Mode = Literal[
 
 _HERE = "segue.tasks.melody.rewards"
 REWARDS = {
-    name: f"{_HERE}:{name}" for name in (*RULES, "key_spread", "scale", "non_repeating", "log_p")
+    name: f"{_HERE}:{name}"
+    for name in (*RULES, "extremes_so_far", "key_spread", "scale", "non_repeating", "log_p")
 }
 """Terms by short name; the first nine are the rules, in the order of their sum."""
 
@@ -136,10 +137,22 @@ leap = _rule("leap", -5.0, 5.0)
 unique_extremes = _rule("unique_extremes", 0.0, 6.0)
 
 
+def _extremes_so_far(decision: Decision) -> Floats:
+    """Pay `unique_extremes` as it comes and goes: over a piece the two add up to the same.
+
+    The rule pays after the last note for what may have been decided with the first ones. This term
+    pays when the highest or the lowest note becomes unique, and takes it back when it is doubled.
+    """
+    after, before = decision.extremes.unique, decision.compositions.extremes.unique
+    amount = rules_of(decision).unique_extreme
+    change = np.sum(after, axis=0, dtype=np.float64) - np.sum(before, axis=0)
+    return np.asarray(amount * change)
+
+
 def _key_spread(decision: Decision) -> Floats:
     """Pay 1 / n for each of the n classes of the key: a uniform distribution over the scale."""
     members = rules.in_key_classes(rules_of(decision).key)
-    return members[decision.action] / members.sum()
+    return np.asarray(members[decision.action] / members.sum())
 
 
 _SCALE = np.array(
@@ -173,6 +186,7 @@ def _log_p(decision: Decision) -> Floats:
     return np.asarray(found, dtype=np.float64)
 
 
+extremes_so_far = FunctionTerm("extremes_so_far", _extremes_so_far, -6.0, 6.0)
 key_spread = FunctionTerm("key_spread", _key_spread, 0.0, 1.0)
 scale = FunctionTerm("scale", _scale, 0.0, 0.96)
 non_repeating = FunctionTerm("non_repeating", _non_repeating, 0.0, 0.1)
