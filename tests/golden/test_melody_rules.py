@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.tasks.melody.composition import Compositions, walk
+from segue.tasks.melody.composition import walk
 from segue.tasks.melody.rules import RULES, RuleSettings, interval_codes, judge
 
 from .conftest import Compared

@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from segue.music.events import FIRST_ONSET, N_CLASSES, NO_EVENT, NOTE_OFF
 
-__all__ = ["MOTIF_STEPS", "Compositions", "Decision", "Leap", "walk"]
+__all__ = ["MOTIF_STEPS", "Compositions", "Decision", "Extremes", "Leap", "walk"]
 
 MOTIF_STEPS = 8
 """Length of a motif."""
@@ -47,6 +47,25 @@ class Leap:
     """Notes since the last leap."""
     outcome: Ints
     """+1 where the note resolved a leap, -1 where it doubled one, else 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The outermost notes of pieces, [B] each."""
+
+    highest: Ints
+    """The largest class, holds and rests included; -1 in an empty piece."""
+    n_highest: Ints
+    """How often it occurs."""
+    lowest: Ints
+    """The lowest onset; 38 without one."""
+    n_lowest: Ints
+    """How often it occurs."""
+
+    @property
+    def unique(self) -> tuple[Bools, Bools]:
+        """[B] whether the highest class, and the lowest pitch, occur once."""
+        return self.n_highest == 1, self.n_lowest == 1
 
 
 class Compositions:
@@ -82,6 +101,7 @@ class Compositions:
         self.rests, self.holds = zeros, zeros
         """[B] note-offs and no-events since the last onset."""
         self.leap = Leap(zeros, zeros, zeros, zeros)
+        self.extremes = Extremes(zeros - 1, zeros, zeros + N_CLASSES, zeros)
 
     def decide(self, action: ArrayLike) -> Decision:
         """Return one more note for each piece, [B], without appending it."""
@@ -90,6 +110,8 @@ class Compositions:
     def append(self, decision: Decision) -> None:
         """Make a decision's notes part of the pieces."""
         a, t = decision.action, self.beat
+        # what a decision computes by need looks at the pieces without it: first of all
+        window, leap, extremes = decision.window, decision.leap, decision.extremes
         self.total = self.total + a
         self.squares = self.squares + a * a
         self.products = tuple(  # type: ignore[assignment]
@@ -104,10 +126,10 @@ class Compositions:
         self.rests = np.where(onset, 0, self.rests + (a == NOTE_OFF))
         self.holds = np.where(onset, 0, self.holds + (a == NO_EVENT))
         self.last_onset = np.where(onset, a, self.last_onset)
-        self.leap = decision.leap
+        self.leap, self.extremes = leap, extremes
         self.notes[t] = a
         self._pitch_bits[t] = decision.pitch_bit
-        self._windows[t] = decision.window
+        self._windows[t] = window
         self.beat = t + 1
 
 
@@ -208,14 +230,17 @@ class Decision:
         )
 
     @cached_property
-    def unique_extremes(self) -> tuple[Bools, Bools]:
-        """[B] whether the highest class, and the lowest pitch, occur once in the piece so far."""
-        whole = np.concatenate([self.notes, self.action[None]])
-        highest = (whole == whole.max(axis=0)).sum(axis=0) == 1
-        pitched = np.where(whole >= FIRST_ONSET, whole, N_CLASSES)
-        low = pitched.min(axis=0)
-        lowest = ((pitched == low).sum(axis=0) == 1) & (low < N_CLASSES)
-        return highest, lowest
+    def extremes(self) -> Extremes:
+        """The highest class and the lowest pitch of the pieces with this note."""
+        before, a = self.compositions.extremes, self.action
+        pitch = np.where(a >= FIRST_ONSET, a, N_CLASSES)
+        highest, lowest = np.maximum(before.highest, a), np.minimum(before.lowest, pitch)
+        return Extremes(
+            highest=highest,
+            n_highest=np.where(a > before.highest, 1, before.n_highest + (a == before.highest)),
+            lowest=lowest,
+            n_lowest=np.where(pitch < before.lowest, 1, before.n_lowest + (a == before.lowest)),
+        )
 
 
 def walk(classes: ArrayLike, length: int | None = None) -> Iterator[Decision]:

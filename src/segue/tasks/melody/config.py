@@ -28,18 +28,19 @@ class RewardConfig(Config):
     """Which terms there are; the names are RL Tuner's. `g` and `pure_rl` never pay log p."""
     weights: dict[str, float] = Field(
         default={
+            "key": 2.0,
             "tonic": 3.0,
             "autocorrelation": 3.0,
-            "motif": 1.5,
-            "repeated_motif": 1.0,
+            "motif": 2.5,
+            "repeated_motif": 1.5,
             "leap": 2.0,
             "unique_extremes": 0.0,
-            "extremes_so_far": 2.0,
+            "extremes_so_far": 2.5,
         }
     )
     """Changes of single weights, which are 1 else; also terms of your own, `package.module:term`.
     The paper has no weights."""
-    scaler: float = Field(2.0, gt=0)
+    scaler: float = Field(0.9, gt=0)
     """Factor of the theory terms, 1 / c (paper: 2; the original's script: 0.1)."""
     rules: RuleSettings = RuleSettings()
 
@@ -98,7 +99,7 @@ class TuneConfig(Config):
     0.01 after each 128 (original: 0.01 after 32)."""
     clip: float = Field(5.0, gt=0)
     """Largest norm of the gradient of each weight tensor (original: 5)."""
-    echoes: tuple[int, ...] = ()
+    echoes: tuple[int, ...] = (8, 16)
     """Distances at which the tuned network can repeat itself; see `lstm`. None in the paper."""
     reward: RewardConfig = RewardConfig()
     exploration: ExplorationConfig = ExplorationConfig()

@@ -270,8 +270,8 @@ def judge_tunes(network: Any, tunes: Any) -> dict[str, float]:
                 notes += int((tune[1:] >= FIRST_ONSET).sum())
     return {
         "nats_per_step": nats / steps,
-        "bits_per_step": nats / steps / np.log(2),
-        "bits_per_note": nats / max(notes, 1) / np.log(2),
+        "bits_per_step": float(nats / steps / np.log(2)),
+        "bits_per_note": float(nats / max(notes, 1) / np.log(2)),
         "accuracy": right / steps,
     }
 

@@ -194,9 +194,8 @@ class _Tuning:
         notes = len(next(iter(rows.values()))) * (config.n_notes if whole else 1)
         if self._ring.size < config.batch:
             return  # what was played before there is a batch is not owed, as in the original
-        self._owed += (
-            notes * config.samples_per_step / (config.batch * (config.n_notes if whole else 1))
-        )
+        worth = config.batch * (config.n_notes if whole else 1)
+        self._owed += notes * config.samples_per_step / worth
         progress = min(1.0, self._done / config.steps)
         first, last = config.learning_rate, config.final_learning_rate
         self._learner.adam.rate = first + (last - first) * progress
