@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, Self
 
 import numpy as np
@@ -22,13 +23,23 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
-from segue.core.errors import UsageError
+from segue.core.errors import DataError, UsageError
 from segue.music.events import HIGHEST_PITCH, LOWEST_PITCH, classes_from_notes
 from segue.music.notes import Piece
 from segue.music.quantisation import Section, StepNote, sections
+from segue.music.reading import read_pieces
 from segue.music.theory import Meter, major_key_of
 
-__all__ = ["REASONS", "Extraction", "ExtractionConfig", "Melody", "extract_melodies"]
+__all__ = [
+    "REASONS",
+    "Extraction",
+    "ExtractionConfig",
+    "Melody",
+    "extract_melodies",
+    "primer_from_file",
+]
+
+Classes = NDArray[np.int64]
 
 REASONS = {
     "no notes": "no part has a note",
@@ -74,7 +85,7 @@ class ExtractionConfig(Config):
 class Melody:
     """One melody and where it comes from."""
 
-    classes: NDArray[np.int64]
+    classes: Classes
     """Symbols [T] of `events`, a sixteenth each."""
     part: int
     """Index of its part in the piece."""
@@ -116,6 +127,78 @@ def extract_melodies(piece: Piece, config: ExtractionConfig | None = None) -> Ex
         rejected["no notes"] += 1
     rejected["drums"] += sum(part.is_drum and bool(part.notes) for part in piece.parts)
     cut = sections(piece, split_at_tempo=config.split_at_tempo)
+    for found in _candidates(cut, config, rejected):
+        if found.n_steps < config.min_bars * found.bar:
+            rejected["too short"] += 1
+            continue
+        taken = [note for note in found.notes if note[0] < config.max_steps]
+        if len({pitch % 12 for _, _, pitch in taken}) < config.min_pitch_classes:
+            rejected["too few pitch classes"] += 1
+            continue
+        truncated += found.n_steps > config.max_steps
+        melodies += _moved(found, taken, config)
+    return Extraction(tuple(melodies), +rejected, truncated, len(cut))
+
+
+def primer_from_file(path: Path, *, max_steps: int = ExtractionConfig().max_steps) -> Classes:
+    """Return the first melody of a file as it is: not transposed, of any length up to a limit.
+
+    Of notes that begin on the same step the top one is taken, as the original does.
+
+    Args:
+        path: any file of notes that `reading` knows.
+        max_steps: the longest primer that is wanted, in sixteenths.
+
+    Returns:
+        Classes [T] of `events`, from the bar line before the first note.
+
+    Raises:
+        DataError: there is no melody, it has a pitch outside C3..B5, or it is too long.
+        MissingExtra: the format needs an extra that is not installed.
+    """
+    config = ExtractionConfig(polyphony="highest", split_at_tempo=False)
+    rejected: Counter[str] = Counter()
+    for piece in read_pieces(path):
+        cut = sections(piece, split_at_tempo=False)
+        found = next(_candidates(cut, config, rejected), None)
+        rejected["drums"] += any(part.is_drum and part.notes for part in piece.parts)
+        if found is None:
+            continue
+        if found.n_steps > max_steps:
+            raise DataError(
+                f"its first melody has {found.n_steps} steps; a primer has at most {max_steps}",
+                where=path,
+                advice="A step is a sixteenth note; shorten the file",
+            )
+        try:
+            return classes_from_notes(found.notes, found.n_steps)
+        except DataError as error:
+            raise DataError(error.what, where=path, advice=error.advice) from None
+    reasons = ", ".join(reason for reason in reversed(REASONS) if rejected[reason]) or "no notes"
+    raise DataError(f"no melody to begin with: {reasons}", where=path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A run of notes without a gap."""
+
+    section: Section
+    part: int
+    bar: int
+    """Length of a bar in steps."""
+    start_step: int
+    """Step of the bar line before the first note, in the section."""
+    notes: list[StepNote]
+    """From that bar line on; each ends where the next begins, if not earlier."""
+
+    @property
+    def n_steps(self) -> int:
+        return self.notes[-1][1]
+
+
+def _candidates(
+    cut: Sequence[Section], config: ExtractionConfig, rejected: Counter[str]
+) -> Iterator[_Candidate]:
     for section in cut:
         bar = _whole_bar(section.meter)
         if bar is None:
@@ -123,18 +206,13 @@ def extract_melodies(piece: Piece, config: ExtractionConfig | None = None) -> Ex
             continue
         for part, notes in section.parts:
             for voice in _voices(notes, bar, config, rejected):
-                steps = voice[-1][1] - voice[0][0] + voice[0][0] % bar
-                if steps < config.min_bars * bar:
-                    rejected["too short"] += 1
-                    continue
-                taken = _cut(voice, bar, config.max_steps)
-                if len({pitch % 12 for _, _, pitch in taken}) < config.min_pitch_classes:
-                    rejected["too few pitch classes"] += 1
-                    continue
-                truncated += steps > config.max_steps
-                length = min(steps, config.max_steps)
-                melodies += _moved(taken, length, part, section, voice[0][0] // bar * bar, config)
-    return Extraction(tuple(melodies), +rejected, truncated, len(cut))
+                start = voice[0][0] // bar * bar
+                following = [note[0] for note in voice[1:]] + [voice[-1][1]]
+                placed = [
+                    (first - start, min(end, after) - start, pitch)
+                    for (first, end, pitch), after in zip(voice, following, strict=True)
+                ]
+                yield _Candidate(section, part, bar, start, placed)
 
 
 def _whole_bar(meter: Meter) -> int | None:
@@ -170,25 +248,8 @@ def _voices(
         yield voice
 
 
-def _cut(voice: list[StepNote], bar: int, max_steps: int) -> list[StepNote]:
-    """Return the notes that begin in the first `max_steps`, counted from the melody's bar line."""
-    start = voice[0][0] // bar * bar
-    following = [note[0] for note in voice[1:]] + [voice[-1][1]]
-    return [
-        (first - start, min(end, after) - start, pitch)
-        for (first, end, pitch), after in zip(voice, following, strict=True)
-        if first - start < max_steps
-    ]
-
-
-def _moved(
-    notes: list[StepNote],
-    length: int,
-    part: int,
-    section: Section,
-    start_step: int,
-    config: ExtractionConfig,
-) -> Iterator[Melody]:
+def _moved(found: _Candidate, notes: list[StepNote], config: ExtractionConfig) -> Iterator[Melody]:
+    """Yield a candidate's notes in C, or once for each transposition."""
     pitches = [pitch for _, _, pitch in notes]
     key = major_key_of(pitches)
     for transposition in config.transpositions:
@@ -198,10 +259,10 @@ def _moved(
         placed = [_folded(pitch + shift) for pitch in pitches]
         voice = [(first, end, pitch) for (first, end, _), pitch in zip(notes, placed, strict=True)]
         yield Melody(
-            classes=classes_from_notes(voice, length),
-            part=part,
-            start=section.tick_of(start_step),
-            meter=section.meter,
+            classes=classes_from_notes(voice, min(found.n_steps, config.max_steps)),
+            part=found.part,
+            start=found.section.tick_of(found.start_step),
+            meter=found.section.meter,
             key=key,
             shift=shift,
             folded=sum(pitch + shift != new for pitch, new in zip(pitches, placed, strict=True)),

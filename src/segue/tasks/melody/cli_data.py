@@ -85,8 +85,7 @@ def _print(report: Prepared) -> None:
         left_out.add_row(reason, f"{count:,}")
     console.print(left_out)
     lines = [
-        f"{report.n_files:,} files, {report.n_tunes:,} tunes, of which {report.n_tunes_used:,} gave "
-        "a melody",
+        f"{report.n_files:,} files, {report.n_tunes:,} tunes; {report.n_tunes_used:,} gave some",
         f"cut at the longest length: {report.n_truncated:,} melodies; cut where the meter or tempo "
         f"changes: {report.n_tunes_split:,} tunes",
         f"notes moved by octaves of their own: {report.n_folded:,}; melodies that equal an earlier "
