@@ -16,6 +16,7 @@ from segue import doctor
 from segue.core.files import cache_dir
 from segue.core.versions import LIBRARIES
 from segue.doctor import ENCODERS, FILTERS, Check, command, examine
+from segue.music.synth import bank
 
 MEDIA = Path(doctor.__file__).parent / "media"
 
@@ -29,7 +30,7 @@ def test_a_working_installation_has_nothing_broken() -> None:
     assert [check for check in found.values() if check.state == "broken"] == []
     assert found["libraries/av"].detail[0].isdigit()
     assert found["ffmpeg/filters"].state == found["ffmpeg/encoders"].state == "ok"
-    for group in ("program", "libraries", "ffmpeg", "extras", "models", "machine"):
+    for group in ("program", "libraries", "ffmpeg", "music", "extras", "models", "machine"):
         assert any(name.startswith(group) for name in found)
 
 
@@ -76,6 +77,30 @@ def test_missing_filter_encoder_and_library_are_broken(monkeypatch: pytest.Monke
     result = CliRunner().invoke(command, [], standalone_mode=False)
     assert result.return_value == 1
     assert "3 broken" in result.stdout
+
+
+def test_what_plays_music_is_named() -> None:
+    found = checks()
+    assert found["music/synthesiser"].detail.startswith("soundfont (tinysoundfont ")
+    assert re.search(r"TimGM6mb\.sf2, 136 presets$", found["music/bank"].detail)
+    assert found["music/symusic"].state == "ok"
+
+
+def test_missing_music_is_advised_about(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    version = doctor.library_version
+    monkeypatch.setattr(
+        doctor, "library_version", lambda name: None if name == "music21" else version(name)
+    )
+    monkeypatch.setitem(sys.modules, "tinysoundfont._tinysoundfont", None)
+    monkeypatch.setitem(sys.modules, "symusic", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(bank, "default_bank", lambda: tmp_path / "none.sf2")
+    found = {name: check for name, check in checks().items() if name.startswith("music/")}
+    assert [check.state for check in found.values()] == ["missing", "missing", "broken", "missing"]
+    assert found["music/synthesiser"].detail == "additive"
+    assert "pip install --no-deps tinysoundfont" in found["music/synthesiser"].advice
+    assert "pretty_midi" in found["music/bank"].advice
+    assert "segue[corpus]" in found["music/music21"].advice
 
 
 def test_a_check_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from typing import Any, Literal
 import click
 
 from segue import __version__
-from segue.core.errors import printable
+from segue.core.errors import SegueError, printable
 from segue.core.files import cache_dir
 from segue.core.options import print_json
 from segue.core.versions import LIBRARIES, library_version
@@ -69,6 +69,7 @@ def examine() -> list[Check]:
         "program": _program,
         "libraries": _libraries,
         "ffmpeg": _ffmpeg,
+        "music": _music,
         "extras": _extras,
         "models": _models,
         "machine": _machine,
@@ -172,6 +173,38 @@ def _encodes(name: str) -> bool:
         return bool(Codec(name, "w").is_encoder)
     except ValueError:
         return False
+
+
+def _music() -> Iterator[Check]:
+    """Check what reads and plays notes; without a SoundFont there still is a plain synthesiser."""
+    from segue.music.synth import make_renderer
+    from segue.music.synth.bank import read_bank
+
+    def check(name: str, state: State, detail: str, advice: str = "") -> Check:
+        return Check(group="music", name=name, state=state, detail=detail, advice=advice)
+
+    renderer = make_renderer().name
+    plain = renderer == "additive"
+    library = library_version("tinysoundfont")
+    version = f" (tinysoundfont {library})" if renderer == "soundfont" and library else ""
+    advice = "For sampled instruments: pip install --no-deps tinysoundfont" if plain else ""
+    yield check("synthesiser", "missing" if plain else "ok", f"{renderer}{version}", advice)
+    try:
+        bank = read_bank()
+        yield check("bank", "ok", f"{printable(bank.path)}, {len(bank.presets)} presets")
+    except SegueError as error:
+        advice = "For a General MIDI bank: pip install --force-reinstall pretty_midi"
+        yield check("bank", "missing", str(error.what), advice)
+    try:
+        importlib.import_module("symusic")
+        yield check("symusic", "ok", f"{library_version('symusic')}: MIDI and ABC files")
+    except Exception as error:
+        detail = f"cannot be loaded: {printable(error)}"
+        yield check("symusic", "broken", detail, _ADVICE_INSTALL)
+    found = library_version("music21")
+    detail = f"{found}: its corpus of tunes" if found else "its corpus of tunes is not there"
+    advice = "" if found else "Optional, to learn from it: pip install 'segue[corpus]'"
+    yield check("music21", "ok" if found else "missing", detail, advice)
 
 
 def _extras() -> Iterator[Check]:
