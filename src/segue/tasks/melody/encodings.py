@@ -65,7 +65,7 @@ class Heard(NamedTuple):
 
     recent: Ints
     """[B, 32] the last classes, the newest last; no-event before the beginning."""
-    count: Ints
+    steps: Ints
     """[B] steps so far."""
 
 
@@ -155,7 +155,7 @@ class LookbackEncoding(Encoding):
         """Hear one class per piece, [B]; return inputs, repeats and the memory."""
         same, after = _hear(memory, observation)
         repeats = _repeats(after)
-        return self._inputs(observation, repeats, after.count, same), repeats, after
+        return self._inputs(observation, repeats, after.steps, same), repeats, after
 
     @staticmethod
     def _inputs(classes: Ints, repeats: Ints, count: Ints, same: Bools) -> Narrow:
@@ -207,12 +207,12 @@ class AttentionEncoding(Encoding):
         turned = onset & (memory.onset >= 0) & (pitch != memory.onset)
         direction = np.where(turned, np.sign(pitch - memory.onset), memory.direction)
         began = pitch[:, None] == np.arange(_N_PITCHES)
-        times = np.where(began, memory.heard.count[:, None], memory.times)
+        times = np.where(began, memory.heard.steps[:, None], memory.times)
         fitting = memory.fitting + began.astype(np.int64) @ _KEYS_OF_PITCH
         after = KeyHeard(
             heard, sounding, struck, direction, np.where(onset, pitch, memory.onset), times, fitting
         )
-        inputs = self._inputs(sounding, struck, direction, same, heard.count, times, fitting)
+        inputs = self._inputs(sounding, struck, direction, same, heard.steps, times, fitting)
         return inputs, _repeats(heard), after
 
     @staticmethod
@@ -250,9 +250,9 @@ def _nothing_heard(batch: int) -> Heard:
 def _hear(memory: Heard, observation: Ints) -> tuple[Bools, Heard]:
     """Return whether the event repeats each distance, [B, 2], and the memory with it."""
     then = _repeats(memory)  # before the event is added, these are the ones it may repeat
-    old_enough = memory.count[:, None] >= np.array(DISTANCES)
+    old_enough = memory.steps[:, None] >= np.array(DISTANCES)
     recent = np.concatenate([memory.recent[:, 1:], observation[:, None]], axis=1)
-    return old_enough & (then == observation[:, None]), Heard(recent, memory.count + 1)
+    return old_enough & (then == observation[:, None]), Heard(recent, memory.steps + 1)
 
 
 def _repeats(memory: Heard) -> Ints:
