@@ -59,13 +59,15 @@ def test_playing_is_unrolling(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_piece_heard_in_two_parts_is_the_piece(kind: Kind) -> None:
+def test_a_piece_heard_in_parts_is_the_piece(kind: Kind) -> None:
     made = network(kind)
-    classes = torch.from_numpy(pieces(90, 2))
+    classes = torch.from_numpy(pieces(200, 2))
     whole, _ = made.unroll(classes)
     first, state = made.unroll(classes[:37])
     second, _ = made.unroll(classes[37:], state)
     torch.testing.assert_close(torch.cat([first, second]), whole, atol=1e-5, rtol=0)
+    with torch.no_grad():
+        torch.testing.assert_close(made.unroll(classes)[0], whole, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -203,7 +205,7 @@ def trained(made: NoteNetwork, updates: int, draw) -> None:
 
 
 @pytest.mark.parametrize(("kind", "layers"), [
-    ("lookback", (24,)), ("attention", (16,)), ("transformer", (16, 16)),
+    ("lookback", (48,)), ("attention", (24,)), ("transformer", (16, 16)),
 ])  # fmt: skip
 def test_they_learn_a_tune_by_heart(kind: Kind, layers: tuple[int, ...]) -> None:
     """Nats per step of two tunes of 40 steps; a uniform guess has 3.64, the best constant 1.8."""
@@ -211,8 +213,8 @@ def test_they_learn_a_tune_by_heart(kind: Kind, layers: tuple[int, ...]) -> None
     torch.manual_seed(0)
     made = make_variant(kind, layers)
     assert nats(made, tune).item() == pytest.approx(math.log(38), abs=0.8)
-    trained(made, 60, lambda: tune)
-    assert nats(made, tune).item() < 1.1
+    trained(made, 40, lambda: tune)
+    assert nats(made, tune).item() < 1.3
 
 
 @pytest.mark.parametrize("kind", ["lookback", "attention"])
@@ -225,8 +227,8 @@ def test_repeat_labels_carry_over_to_phrases_never_heard(kind: Kind) -> None:
 
     torch.manual_seed(0)
     made = make_variant(kind, (8,))
-    trained(made, 40, draw)
-    assert nats(made, draw(32), first=32).item() < 0.25
+    trained(made, 25, draw)
+    assert nats(made, draw(32), first=32).item() < 0.5
 
 
 def test_impossible_networks_are_refused() -> None:

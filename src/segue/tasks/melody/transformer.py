@@ -42,6 +42,8 @@ LONGEST = 512
 """Steps that a step can look back to, itself included."""
 _FAR = 64
 _PHASES = 48
+_AT_ONCE = 128
+"""Steps heard together where no gradient is wanted: attention takes memory of its square."""
 _CLASSES, _BARS, _NORM = "embedding/classes", "embedding/phases", "norm"
 
 
@@ -87,6 +89,12 @@ class TransformerNetwork(StoredNetwork):
 
         Keys and values are [B, A, P, d].
         """
+        if len(observations) > _AT_ONCE and not torch.is_grad_enabled():
+            found = []
+            for part in torch.split(observations, _AT_ONCE):
+                scores, state = self.unroll(part, state)
+                found.append(scores)
+            return torch.cat(found), state
         count, caches = (0, [None] * self.depth) if state is None else state
         steps = torch.arange(count, count + len(observations))
         x = self.weights[_CLASSES][observations.T] + self.weights[_BARS][steps % _PHASES]
