@@ -27,6 +27,8 @@ from segue.music.repeats import RepeatMarks, play_order
 
 __all__ = ["parse_tune", "read_abc"]
 
+_FREE = (4, 4)
+"""What a tune without a meter gets; its bar lines mean nothing."""
 _MOST_UNKNOWN = 0.1
 """A text with a larger share of signs that mean nothing is not music."""
 
@@ -88,7 +90,7 @@ def parse_tune(text: str, shared: Sequence[str] = ()) -> Piece:
     _refuse_noise(voices, body)
     title = next((value.strip() for name, value in header if name == "T"), "")
     order = parse_order(next((value for name, value in header if name == "P"), ""))
-    return _piece(voices, state, title, order)
+    return _piece(voices, title, order)
 
 
 def _start(fields: Sequence[tuple[str, str]]) -> State:
@@ -104,17 +106,17 @@ def _start(fields: Sequence[tuple[str, str]]) -> State:
     return state
 
 
-def _piece(voices: Sequence[Voice], state: State, title: str, order: str) -> Piece:
+def _piece(voices: Sequence[Voice], title: str, order: str) -> Piece:
     """Write the repeats out and lay the voices side by side."""
     grid = _Grid.of(voices)
     parts: list[Part] = []
-    meters: dict[int, tuple[int, int]] = {0: state.meter} if state.meter else {}
-    tempos: dict[int, float] = {0: state.qpm or DEFAULT_QPM}
+    meters: dict[int, tuple[int, int]] = {}
+    tempos: dict[int, float] = {}
     upbeat = 0
     for index, voice in enumerate(voices):
         bars = [bar for part in _in_order(voice.bars, order) for bar in _played(part)]
         if not index:
-            upbeat = _upbeat(bars, state, grid)
+            upbeat = _upbeat(bars, grid)
             _changes(bars, upbeat, grid, meters, tempos)
         for layer in range(max(len(bar.layers) for bar in bars)):
             notes = sorted_notes(_notes(bars, layer, upbeat, grid))
@@ -127,8 +129,7 @@ def _piece(voices: Sequence[Voice], state: State, title: str, order: str) -> Pie
     return Piece(
         parts=tuple(parts),
         tempos=tuple(sorted(tempos.items())),
-        meters=((0, 4, 4),) * (0 not in meters)
-        + tuple((tick, *meter) for tick, meter in sorted(meters.items())),
+        meters=tuple((tick, *meter) for tick, meter in sorted(meters.items())),
         title=title,
     )
 
@@ -181,12 +182,11 @@ def _played(bars: Sequence[Bar]) -> Iterator[Bar]:
     return (bars[at] for at in play_order(marks))
 
 
-def _upbeat(bars: Sequence[Bar], state: State, grid: _Grid) -> int:
+def _upbeat(bars: Sequence[Bar], grid: _Grid) -> int:
     """Return the rest before the first bar that makes it a whole one."""
-    meter = next((m for at, m in reversed(bars[0].meters) if not at), state.meter)
-    if meter is None or len(bars) < 2:
+    if bars[0].meter is None or len(bars) < 2:
         return 0
-    return max(grid.count(Fraction(*meter)) - grid.of_bar(bars[0]), 0)
+    return max(grid.count(Fraction(*bars[0].meter)) - grid.of_bar(bars[0]), 0)
 
 
 def _notes(bars: Sequence[Bar], layer: int, at: int, grid: _Grid) -> Iterator[Note]:
@@ -226,12 +226,13 @@ def _changes(
     tempos: dict[int, float],
 ) -> None:
     """Note the ticks at which meter and tempo change; what stands before the upbeat is at 0."""
+    meter, qpm = None, None
     for index, bar in enumerate(bars):
-        start = at if index else 0
-        for offset, meter in bar.meters:
-            meters[grid.ticks(start + grid.count(offset))] = meter
-        for offset, qpm in bar.tempos:
-            tempos[grid.ticks(start + grid.count(offset))] = qpm
+        tick = grid.ticks(at) if index else 0
+        if not index or (bar.meter or _FREE) != meter:
+            meters[tick] = meter = bar.meter or _FREE
+        if not index or (bar.qpm or DEFAULT_QPM) != qpm:
+            tempos[tick] = qpm = bar.qpm or DEFAULT_QPM
         at += grid.of_bar(bar)
 
 

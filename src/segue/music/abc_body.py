@@ -74,9 +74,9 @@ class Bar:
     endings: tuple[int, ...] = ()
     label: str = ""
     """Part of the tune that begins here, as in `P:A`."""
-    meters: list[tuple[Fraction, tuple[int, int]]] = field(default_factory=list)
-    """(position in the bar, new meter)."""
-    tempos: list[tuple[Fraction, float]] = field(default_factory=list)
+    meter: tuple[int, int] | None = None
+    """In force from here on; None is free time."""
+    qpm: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +112,8 @@ class Voice:
     def __init__(self, name: str, state: State) -> None:
         self.name, self.state = name, state
         self.bars: list[Bar] = []
-        self.bar = Bar()
         self.endings: tuple[int, ...] = ()
+        self.bar = self._new_bar()
         self.accidentals: dict[str, int] = {}
         self.carried: dict[str, int] = {}  # of notes that are tied over a bar line
         self.last: Sound | None = None
@@ -142,23 +142,21 @@ class Voice:
 
     def set(self, name: str, value: str) -> None:
         """Read a field inside the music."""
-        self.state = self.state.after(name, value)
-        here = sum((sound.length for sound in self.bar.layers[-1]), Fraction())
-        if name == "M" and self.state.meter:
-            self.bar.meters.append((here, self.state.meter))
-        elif name == "Q" and self.state.qpm:
-            self.bar.tempos.append((here, self.state.qpm))
-        elif name == "P":
+        if name in ("M", "Q", "P"):
             self.close()
+        self.state = self.state.after(name, value)
+        self.bar.meter, self.bar.qpm = self.state.meter, self.state.qpm
+        if name == "P":
             self.bar.label = value.strip()[:1]
 
-    def close(self) -> bool:
-        """End a bar that has sounds; return whether there was one."""
-        if not any(self.bar.layers):
-            return False
-        self.bars.append(self.bar)
-        self.bar = Bar(endings=self.endings)
-        return True
+    def close(self) -> None:
+        """End a bar that has sounds."""
+        if any(self.bar.layers):
+            self.bars.append(self.bar)
+            self.bar = self._new_bar()
+
+    def _new_bar(self) -> Bar:
+        return Bar(endings=self.endings, meter=self.state.meter, qpm=self.state.qpm)
 
     def _bar(self, text: str) -> None:
         signs = re.match(r"(:*)([^:0-9]*)(:*)(?:\[?([0-9].*))?$", text)
