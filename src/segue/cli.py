@@ -15,6 +15,7 @@ __all__ = ["COMMANDS", "main", "root"]
 COMMANDS = {
     "score": ("segue.score.cli:command", "Choose music for a video and mix it in."),
     "soundtrack": ("segue.tasks.soundtrack.cli:group", "Music for a video, segment by segment."),
+    "melody": ("segue.tasks.melody.cli:group", "Melodies by a note RNN that learns theory."),
     "doctor": ("segue.doctor:command", "Check this installation and say what is missing."),
 }
 

@@ -42,8 +42,8 @@ def test_an_echo_favours_what_came_before_by_its_run() -> None:
     with torch.no_grad():
         network.table[0] = torch.arange(9.0)
     heard = torch.tensor([[5], [6], [7], [5], [6], [9]])
-    more = (network.unroll(heard)[0] - plain.unroll(heard)[0])[:, 0]
-    # in the fourth and fifth step: the class three steps before the next one, by how long it repeats
+    more = (network.unroll(heard)[0] - plain.unroll(heard)[0]).detach()[:, 0]
+    # steps four and five: the class three steps before the next one, by the length of the run
     assert [(int(row.argmax()), float(row.max())) for row in more[3:5]] == [(6, 1), (7, 2)]
     assert more[[0, 1, 2, 5]].abs().max() == 0
 

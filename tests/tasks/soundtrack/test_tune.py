@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segue.core.checkpoint import load_checkpoint
 from segue.core.errors import ConfigError, RunError, SegueError, UnknownName, UsageError
 from segue.core.options import run as run_command
 from segue.tasks.soundtrack.cli import group
@@ -23,6 +18,7 @@ from segue.tasks.soundtrack.models import load_policy
 from segue.tasks.soundtrack.preferences import Preference, add_preferences
 from segue.tasks.soundtrack.training_data import DrawnConfig, draw_data, read_data, training_split
 from segue.tasks.soundtrack.tune import GENERATOR, PRESETS, TuneConfig, preset_file, tune
+from tests.killed_training import Trainer, kill_until_done
 from tests.synthetic_soundtrack import make_dataset, write_folder
 
 DRAWN = {"libraries": 2, "videos": 3, "validation_libraries": 1, "validation_videos": 2}
@@ -37,32 +33,9 @@ PPO: dict[str, Any] = {
 }  # fmt: skip
 
 
-class Trainer:
-    """The process of tune_process.py."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("tune_process.py")],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ
-            | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(map(str, sys.path))},
-        )
-
-    def run(self, run: Path, settings: dict[str, Any], data: Any, kill_s: float = -1.0) -> int:
-        assert self.process.stdin
-        assert self.process.stdout
-        job = {"run": str(run), "settings": settings, "data": str(data), "kill_s": kill_s}
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
 def trainer() -> Iterator[Trainer]:
-    trainer = Trainer()
+    trainer = Trainer(Path(__file__).with_name("tune_process.py"))
     yield trainer
     trainer.process.communicate(timeout=20)
 
@@ -73,43 +46,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("data")
     write_folder(make_dataset(n_tracks=7, n_videos=10, n_segments=2), path)
     return path
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    """Every file of the run itself but the lock and what a kill while writing leaves beside it.
-
-    Checkpoints are compared by their seals: how many old ones lie there depends on the kills.
-    """
-    return {
-        path.name: path.read_bytes()
-        for path in sorted(folder.iterdir())
-        if path.is_file() and path.name != ".lock" and not path.name.startswith(".tmp-")
-    }
-
-
-def kill_until_done(
-    trainer: Trainer, whole: Path, other: Path, settings: dict[str, Any], data: Any, most: int
-) -> None:
-    """Run once without interruption and once with kills; both must leave the same bytes."""
-    assert trainer.run(whole, settings, data) == 0
-    rng, kills, longest_s, steps = np.random.default_rng(), 0, 0.1, {0}
-    for _ in range(60):
-        code = trainer.run(other, settings, data, float(rng.uniform(0.0, longest_s)))
-        kills += code == -signal.SIGKILL
-        found = load_checkpoint(other / "checkpoints")
-        step = found.step if found else 0
-        longest_s *= 1.4 if step in steps else 1.0  # a slow machine needs more time
-        steps.add(step)
-        if code == 0 or (kills >= most and len(steps) > 1):
-            break
-    assert trainer.run(other, settings, data) == 0
-    assert kills >= 3
-    assert len(steps) >= 2  # it was resumed in the middle at least once
-    first, second = load_checkpoint(whole / "checkpoints"), load_checkpoint(other / "checkpoints")
-    assert first is not None
-    assert second is not None
-    assert first.seal == second.seal  # weights, optimiser, environment, all generators
-    assert content(whole) == content(other)
 
 
 def test_ppo_killed_again_and_again_ends_on_the_same_bits(trainer: Trainer, tmp_path: Path) -> None:

@@ -1,19 +1,8 @@
-"""Trainings of `tune` in a process that can be killed.
-
-Called by test_tune.py: `python tune_process.py` reads lines of JSON `{"run", "data", "settings",
-"kill_s"}` on stdin and answers each with the exit code of a fork that creates or resumes that run.
-A fork is killed after `kill_s` seconds unless that is negative. Everything is imported once, so a
-kill costs milliseconds.
-"""
+"""Trainings of `tune` in a process that can be killed; see `tests.killed_training`."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +10,7 @@ import torch
 
 from segue.core.config import Config
 from segue.tasks.soundtrack.tune import GENERATOR, TuneConfig, tune
+from tests.killed_training import serve
 
 
 def train(job: dict[str, Any]) -> None:
@@ -42,26 +32,8 @@ def warm_up() -> None:
         train({"run": f"{folder}/run", "data": GENERATOR, "settings": settings})
 
 
-def serve() -> None:
+if __name__ == "__main__":
     torch.set_num_threads(1)
     assert issubclass(TuneConfig, Config)
     warm_up()
-    for line in sys.stdin:
-        job = json.loads(line)
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                train(job)
-                code = 0
-            finally:
-                sys.stderr.flush()
-                os._exit(code)
-        if job["kill_s"] >= 0:
-            time.sleep(job["kill_s"])
-            os.kill(child, signal.SIGKILL)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)  # noqa: T201
-
-
-if __name__ == "__main__":
-    serve()
+    serve(train)

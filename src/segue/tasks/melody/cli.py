@@ -31,7 +31,9 @@ def group() -> None:
     help="Take the weights of a checkpoint of the original instead of training: an .npz file.",
 )
 @click.option(
-    "--swap-special", is_flag=True, help="With --import: its 0 is hold and its 1 is rest."
+    "--swap-special/--keep-special",
+    default=None,
+    help="With --import: whether its class 0 is hold and 1 is rest (default: found out).",
 )
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random (default 0).")
@@ -41,7 +43,7 @@ def pretrain(
     run_folder: Path | None,
     network: str | None,
     weights: Path | None,
-    swap_special: bool,
+    swap_special: bool | None,
     resume: bool,
     seed: int | None,
     config_file: Path | None,
@@ -53,7 +55,7 @@ def pretrain(
 
     \b
     segue melody pretrain --data tunes --run runs/melody/prior
-    segue melody pretrain --import note_rnn.npz --swap-special --run runs/melody/theirs
+    segue melody pretrain --import note_rnn.npz --run runs/melody/theirs
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
@@ -75,7 +77,8 @@ def pretrain(
         from segue.tasks.melody.imported import import_run
 
         result = import_run(weights, run_folder, swap_special=swap_special)
-        sys.stderr.write(f"segue: {run_folder} holds the imported {result['kind']}\n")
+        swapped = ", holds and rests exchanged" if result["swapped"] else ""
+        sys.stderr.write(f"segue: {run_folder} holds the imported {result['kind']}{swapped}\n")
     else:
         if data is None:
             raise click.UsageError("Missing option '--data'.")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MODEL",
     "SHIPPED",
+    "WEIGHTS_FOLDER",
     "Kind",
     "NetworkConfig",
     "StoredModel",
@@ -43,9 +44,10 @@ Kind = Literal["lstm", "lookback", "attention", "transformer"]
 
 MODEL = "model"
 """Name of the model that a run leaves in its folder."""
-SHIPPED = ("prior", "q", "psi", "g")
-"""Models that come with the package."""
-_SHIPPED_FOLDER = Path(__file__).parent / "weights"
+SHIPPED = ("prior", "q", "psi", "g", "psi_minor")
+"""Models that come with the package; psi_minor was tuned by the rules in A minor."""
+WEIGHTS_FOLDER = Path(__file__).parent / "weights"
+"""Where the shipped models lie."""
 FORMAT = 1
 """Raised whenever the arrays change their meaning."""
 _LARGEST = 64 * 1024 * 1024
@@ -205,11 +207,11 @@ def load_model(folder: Path, name: str = MODEL) -> StoredModel:
 
 
 def shipped(name: str) -> StoredModel:
-    """Return a model that comes with the package: `prior`, `q`, `psi` or `g`.
+    """Return a model that comes with the package: one of `SHIPPED`.
 
     Raises:
         UnknownName: there is no such model.
     """
     if name not in SHIPPED:
         raise unknown("shipped model", name, SHIPPED)
-    return load_model(_SHIPPED_FOLDER, name)
+    return load_model(WEIGHTS_FOLDER, name)

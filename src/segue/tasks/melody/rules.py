@@ -177,7 +177,7 @@ def extremes_rule(decision: Decision, rules: RuleSettings) -> Floats:
 
     The highest is taken over all classes, so in a piece without onsets it is a hold or a rest.
     """
-    highest, lowest = decision.unique_extremes
+    highest, lowest = decision.extremes.unique
     if decision.beat + 1 != decision.length:
         return np.zeros(len(highest))
     return rules.unique_extreme * (highest.astype(np.float64) + lowest)
@@ -206,9 +206,7 @@ def judge(decision: Decision, rules: RuleSettings) -> tuple[Floats, dict[str, Fl
     return total, parts
 
 
-def autocorrelation(
-    decision: Decision, lag: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def autocorrelation(decision: Decision, lag: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return numerator and denominator of the autocorrelation with this note, [B] each.
 
     With s the notes as class numbers, n their count, S their sum and Q their sum of squares, it is

@@ -74,8 +74,9 @@ def tune(
     torch.set_num_threads(1)  # spinning threads cost more than such small products gain
     identity = fingerprint([prior.network.model_dump(mode="json"), prior.facts.get("sha256")])
     if resume:
-        run = Run.open(run_folder, TuneConfig, data_hash=identity)
-        with run:
+        with Run.open(run_folder, TuneConfig, data_hash=identity) as run:
+            if not (run.folder / f"{PRIOR}.json").is_file():  # killed before it was written
+                save_model(run.folder, prior.network, prior.arrays, _facts_of(prior), name=PRIOR)
             return _Tuning(run, prior, advance).run()
     config = config or TuneConfig()
     _check(prior, config)
@@ -152,7 +153,7 @@ class _Tuning:
         """Tune to the end or to the next interruption."""
         run, config = self._run, self._config
         with run.interruptible() as stop:
-            if not run.step:
+            if run.checkpoint is None:
                 self._evaluate_and_save()
             while self._done < config.steps:
                 self._round()
