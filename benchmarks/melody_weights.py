@@ -23,8 +23,8 @@ from segue.tasks.melody.tune import tune
 COMMAND = "python benchmarks/melody_weights.py --data NOTTINGHAM"
 LICENCE = (
     "Trained on the Nottingham collection: traditional tunes, whose transcription is published "
-    "under GPL-3.0, which allows works made from it under its terms. These weights are data and are "
-    "offered under GPL-3.0; the program is Apache-2.0."
+    "under GPL-3.0, which allows works made from it under its terms. These weights are data and "
+    "are offered under GPL-3.0; the program is Apache-2.0."
 )
 TUNINGS: dict[str, dict[str, Any]] = {
     "psi": {"algorithm": "psi"},

@@ -28,19 +28,19 @@ class RewardConfig(Config):
     """Which terms there are; the names are RL Tuner's. `g` and `pure_rl` never pay log p."""
     weights: dict[str, float] = Field(
         default={
-            "key": 2.0,
-            "tonic": 3.0,
-            "autocorrelation": 3.0,
-            "motif": 2.5,
-            "repeated_motif": 1.5,
-            "leap": 2.0,
+            "key": 2.25,
+            "tonic": 3.5,
+            "autocorrelation": 3.5,
+            "motif": 2.75,
+            "repeated_motif": 1.3,
+            "leap": 2.25,
             "unique_extremes": 0.0,
-            "extremes_so_far": 2.5,
+            "extremes_so_far": 2.75,
         }
     )
     """Changes of single weights, which are 1 else; also terms of your own, `package.module:term`.
     The paper has no weights."""
-    scaler: float = Field(0.9, gt=0)
+    scaler: float = Field(0.8, gt=0)
     """Factor of the theory terms, 1 / c (paper: 2; the original's script: 0.1)."""
     rules: RuleSettings = RuleSettings()
 
