@@ -36,8 +36,9 @@ def test_every_command_explains_itself(
 # A new named option is a decision: everything else is a setting for --set.
 FLAGS = {
     "score": {
-        "--library", "--out", "--policy", "--embedder", "--loudness", "--duck", "--crossfade",
-        "--lock", "--overwrite", "--config", "--set", "--print-config", "--json", "--debug",
+        "--library", "--out", "--compose", "--policy", "--embedder", "--loudness", "--duck",
+        "--crossfade", "--lock", "--overwrite",
+        "--config", "--set", "--print-config", "--json", "--debug",
     },
 }  # fmt: skip
 

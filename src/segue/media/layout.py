@@ -6,7 +6,9 @@ The plan says which track plays under which segments; this module makes it music
   incoming track is placed so that one of its own downbeats falls exactly there;
 - neighbours overlap by the crossfade, centred on the hand-over;
 - a track that ends a little before the next one is due hands over early, on its last beat;
-- a track that ends long before is continued by a jump from a late downbeat to an early one.
+- a track that ends long before is continued by a jump from a late downbeat to an early one;
+- music that was composed for its segments has an anchor, which lies exactly on their first cut:
+  neither it nor what it follows or precedes is moved there.
 
 Times are seconds on the picture's clock, or in the track where the name says `source`.
 """
@@ -57,6 +59,8 @@ class Playable:
     """Where the last sound ends."""
     beats_s: NDArray[np.float64]
     downbeats_s: NDArray[np.float64]
+    anchor_s: float | None = None
+    """Position that belongs on the cut where the track enters; None lets it enter on a beat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,9 @@ def lay_out(
     end_s = float(spans[-1].end_s)
     parts: list[Part] = []
     runs = _runs(tracks)
-    enter = _Join(0.0, library[tracks[0]].active_start_s)
+    first_music = library[tracks[0]]
+    anchor_s = first_music.anchor_s
+    enter = _Join(0.0, first_music.active_start_s if anchor_s is None else anchor_s)
     joined, on_beat, fade_in = "start", False, settings.fade_in_s
     for number, (first, last, track) in enumerate(runs):
         music = library[track]
@@ -116,10 +122,13 @@ def lay_out(
             cross = _crossfade(music, settings)
             until_s = enter.time_s + music.active_end_s - enter.source_s - cross / 2
             shortfall = due_s - until_s
+            # An anchor waits for its cut, so what comes before it must not give way early.
+            anchored = following is not None and library[following[2]].anchor_s is not None
+            early_s = 0.0 if anchored else settings.early_s
             if following is None and due_s <= until_s + cross / 2:
                 break  # the film ends before the music does
             if following is not None and (
-                shortfall <= 0 or (shortfall <= settings.early_s and until_s > enter.time_s + cross)
+                shortfall <= 0 or (shortfall <= early_s and until_s > enter.time_s + cross)
             ):
                 break
             jump_from, jump_to = _loop_points(music, enter.source_s, cross)
@@ -149,12 +158,14 @@ def lay_out(
         cross = min(cross, _crossfade(incoming, settings), room / 2)
         reach = min(settings.snap_s, room / 4)
         beat_s = _nearest_beat(music, enter, wanted, reach, latest_s)
-        hand_s = wanted if beat_s is None else beat_s
         source_s, entry_on_beat = _entry(incoming, cross)
+        if music.anchor_s is not None or incoming.anchor_s is not None:
+            beat_s = None
+        hand_s = wanted if beat_s is None else beat_s
         parts.append(_part(track, enter, hand_s, fade_in, cross, segments, joined, on_beat))
         enter, fade_in = _Join(hand_s, source_s), cross
         joined = "early handover" if early else "handover"
-        on_beat = beat_s is not None or entry_on_beat
+        on_beat = beat_s is not None or entry_on_beat or music.anchor_s is not None
     return parts
 
 
@@ -176,6 +187,8 @@ def _crossfade(music: Playable, settings: LayoutSettings) -> float:
 
 def _entry(music: Playable, cross: float) -> tuple[float, bool]:
     """Return where a track enters: its first downbeat after half a crossfade of lead-in."""
+    if music.anchor_s is not None:
+        return music.anchor_s, True
     lead = max(music.active_start_s, cross / 2)
     limit = lead + min(8.0, (music.active_end_s - music.active_start_s) / 4)
     for marks in (music.downbeats_s, music.beats_s):

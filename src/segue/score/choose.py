@@ -8,16 +8,13 @@ two segments asks for one with probability (1 - cos) / 2 of their moods, indepen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.errors import UnknownName, UsageError
-from segue.core.names import unknown
 from segue.core.seeding import generator
 from segue.media.segments import Span
 from segue.score.config import ChooseSettings
@@ -26,14 +23,16 @@ from segue.tasks.soundtrack.agents.alternatives import alternatives
 from segue.tasks.soundtrack.agents.plan import Plan, with_locks
 from segue.tasks.soundtrack.data import Dataset, Segment, Track, Video
 from segue.tasks.soundtrack.prior import neutral_prior
+from segue.tasks.soundtrack.similarity import cosines
 from segue.tasks.soundtrack.tables import Tables, Weights, build_tables
 
 __all__ = [
     "POLICIES",
     "build_product_tables",
     "choose",
-    "parse_locks",
+    "hear_segments",
     "policy_agent",
+    "reserve",
     "turn_probabilities",
 ]
 
@@ -92,13 +91,59 @@ def build_product_tables(
     return tables
 
 
-def choose(tables: Tables, locks: dict[int, int], settings: ChooseSettings, seed: int) -> Any:
+def reserve(tables: Tables, composed: Mapping[int, int]) -> Tables:
+    """Return tables in which composed music plays only under the segments it was composed for.
+
+    Args:
+        tables: of the film.
+        composed: segment -> track, for every track that was composed.
+    """
+    alignment = tables.alignment.copy()
+    for track in set(composed.values()):
+        elsewhere = [t for t in range(tables.n_segments) if composed.get(t) != track]
+        alignment[elsewhere, track] = -np.inf
+    return replace(tables, alignment=alignment)
+
+
+def hear_segments(
+    tables: Tables, wanted: Floats, heard: Mapping[tuple[int, int], NDArray[np.floating]]
+) -> Tables:
+    """Return tables that judge composed music under a segment by what is heard there alone.
+
+    Args:
+        tables: in which a track has one vector for all of it.
+        wanted: [T, D] vectors of the segments.
+        heard: (segment, track) -> [D] vector of the track's part under that segment.
+    """
+    alignment = tables.alignment.copy()
+    for (t, k), vector in heard.items():
+        cosine = cosines(wanted[t : t + 1], vector[None].astype(np.float64))[0, 0]
+        alignment[t, k] = 1.5 * (cosine + 0.2)
+    return replace(tables, alignment=alignment)
+
+
+def choose(
+    tables: Tables,
+    locks: Mapping[int, int],
+    settings: ChooseSettings,
+    seed: int,
+    composed: Mapping[int, int] | None = None,
+) -> Any:
     """Return the chosen plan as JSON-like values.
 
     The upper bound is the planner's, whichever policy chose, so that every policy shows how far it
     is from the best possible.
+
+    Args:
+        tables: of the film.
+        locks: segment -> track, as the user fixed them.
+        settings: who chooses.
+        seed: of everything random.
+        composed: segment -> track that was composed for it.
     """
-    locked = with_locks(tables, locks) if locks else tables
+    tables = reserve(tables, composed or {})
+    fixed = {**locks, **(composed or {})}
+    locked = with_locks(tables, fixed) if fixed else tables
     agent = make_agent(policy_agent(settings.policy))
     plan = agent.plan(locked, generator(seed, "choose", settings.policy))
     bound = plan.upper_bound
@@ -123,53 +168,6 @@ def choose(tables: Tables, locks: dict[int, int], settings: ChooseSettings, seed
         ],
         "locked": sorted(locks),
     }
-
-
-def parse_locks(
-    texts: Sequence[str], names: Sequence[str], n_segments: int | None = None
-) -> dict[int, int]:
-    """Turn `SEGMENT=TRACK` into segment index -> track index.
-
-    Args:
-        texts: as given on the command line; a track is named by its path in the library, its file
-            name, or its file name without suffix.
-        names: paths of the tracks relative to the library.
-        n_segments: number of segments, or None to check the form only.
-
-    Raises:
-        UsageError: not of this form, no such segment, or two tracks for one segment.
-        UnknownName: no such track (with the nearest one), or a name that several tracks share.
-    """
-    locks: dict[int, int] = {}
-    for text in texts:
-        number, equals, name = text.partition("=")
-        if not equals or not number.strip().isdigit():
-            raise UsageError(
-                f"'{text}' is not SEGMENT=TRACK", where="--lock", advice="Write --lock 2=calm.ogg"
-            )
-        segment = int(number)
-        if n_segments is not None and segment >= n_segments:
-            raise UsageError(
-                f"there is no segment {segment}",
-                where="--lock",
-                advice=f"The film has {n_segments} segments, 0 to {n_segments - 1}",
-            )
-        track = _find_track(name.strip(), names)
-        if locks.get(segment, track) != track:
-            raise UsageError(f"segment {segment} is locked to two tracks", where="--lock")
-        locks[segment] = track
-    return locks
-
-
-def _find_track(name: str, names: Sequence[str]) -> int:
-    for spelled in (str, lambda n: Path(n).name, lambda n: Path(n).stem):
-        hits = [i for i, known in enumerate(names) if spelled(known) == name]
-        if len(hits) == 1:
-            return hits[0]
-        if hits:
-            found = ", ".join(names[i] for i in hits)
-            raise UnknownName(f"'{name}' names several tracks", where="--lock", advice=found)
-    raise unknown("track", name, names, "--lock")
 
 
 def _continued(plan: Plan, n_tracks: int) -> list[bool]:

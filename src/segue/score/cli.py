@@ -15,8 +15,15 @@ __all__ = ["command"]
 
 @click.command(name="score", no_args_is_help=True)
 @click.argument("video", type=click.Path(path_type=Path))
-@click.option("--library", type=click.Path(path_type=Path), required=True, help="Folder of music.")
+@click.option("--library", type=click.Path(path_type=Path), help="Folder of music.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for results.")
+@click.option(
+    "--compose",
+    is_flag=False,
+    flag_value="",
+    metavar="[all|gaps]",
+    help="Compose music: for the whole film, or where nothing in the library fits.",
+)
 @click.option("--policy", metavar="NAME", help="Who chooses: planner (default), rl, greedy...")
 @click.option("--embedder", metavar="NAME", help="How picture and music are compared: affect...")
 @click.option("--loudness", type=float, metavar="LUFS", help="Loudness of the mix (default -14).")
@@ -33,8 +40,9 @@ __all__ = ["command"]
 @config_options
 def command(
     video: Path,
-    library: Path,
+    library: Path | None,
     out: Path,
+    compose: str | None,
     locks: tuple[str, ...],
     overwrite: bool,
     config_file: Path | None,
@@ -43,7 +51,7 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> None:
-    """Choose music from a folder for each part of VIDEO, and mix it in.
+    """Choose music from a folder for each part of VIDEO, or compose it, and mix it in.
 
     The output folder gets the scored film (its picture untouched), the soundtrack and stems as
     WAV, timelines for editing software, a cue sheet, and report.html, which explains every choice.
@@ -51,6 +59,8 @@ def command(
     \b
     segue score trip.mp4 --library ~/Music/film --out trip-scored
     segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --lock 2=calm.ogg
+    segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --compose gaps
+    segue score trip.mp4 --compose all --out trip-composed
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
@@ -63,9 +73,10 @@ def command(
         "duck": "mix.duck_db",
         "crossfade": "layout.crossfade_s",
     }
-    config = ScoreConfig.load(
-        config_file, assignments, {names[flag]: value for flag, value in flags.items()}
-    )
+    given = {names[flag]: value for flag, value in flags.items()}
+    if compose is not None:  # alone, it means what the other arguments let it mean
+        given["compose.mode"] = compose or ("all" if library is None else "gaps")
+    config = ScoreConfig.load(config_file, assignments, given)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
@@ -99,7 +110,7 @@ def _show(result: dict[str, Any], out: Path) -> None:
             _clock(segment["end_s"]),
             escape(segment["description"]),
             escape(segment["track"]),
-            "goes on" if segment["continued"] else "locked" if segment["locked"] else "",
+            _remark(segment),
         )
     console.print(table)
     bound = result["upper_bound"]
@@ -115,6 +126,11 @@ def _show(result: dict[str, Any], out: Path) -> None:
         console.print(f"note: {escape(warning)}", style="yellow")
     console.print(f"{escape(str(out / result['files']['video']))}", style="bold")
     console.print(f"{escape(str(out / 'report.html'))}", style="bold")
+
+
+def _remark(segment: dict[str, Any]) -> str:
+    known = {"continued": "goes on", "locked": "locked", "composed": "composed"}
+    return next((said for key, said in known.items() if segment[key]), "")
 
 
 def _clock(seconds: float) -> str:

@@ -8,6 +8,7 @@ from segue.core.config import Config
 from segue.media.layout import LayoutSettings
 from segue.media.mix import MixSettings
 from segue.media.segments import SegmentSettings
+from segue.score.compose.config import ComposeSettings
 
 __all__ = ["ChooseSettings", "ScoreConfig"]
 
@@ -38,7 +39,7 @@ class ScoreConfig(Config):
     """Settings of `segue score`."""
 
     seed: int = Field(0, ge=0)
-    """Seed of everything random (only the policy `random` uses it)."""
+    """Seed of everything random: what is composed, and the policy `random`."""
     embedder: str = "affect"
     """Space in which pictures and music are compared: affect, clap, clip, or precomputed."""
     embedder_folder: str | None = None
@@ -49,6 +50,7 @@ class ScoreConfig(Config):
     """Timeline formats to write."""
     segments: SegmentSettings = SegmentSettings()
     choose: ChooseSettings = ChooseSettings()
+    compose: ComposeSettings = ComposeSettings()
     layout: LayoutSettings = LayoutSettings()
     mix: MixSettings = MixSettings()
 

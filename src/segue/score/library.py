@@ -1,10 +1,13 @@
-"""The library: which files can be used, and what the task and the layout need to know of them."""
+"""The library: which files can be used, and what the task and the layout need to know of them.
+
+Music that was composed for the film joins the library's tracks, after them.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +21,23 @@ from segue.media.library import analyse_library, find_tracks
 from segue.media.track import TrackAnalysis
 from segue.tasks.soundtrack.data import Track
 
-__all__ = ["Music", "listen"]
+__all__ = ["Composed", "Music", "listen"]
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Composed:
+    """A track that was composed for segments of this film."""
+
+    track: TrackAnalysis
+    name: str
+    """Path of its sound in the output folder: what the result calls it."""
+    segments: tuple[int, ...]
+    anchor_s: float
+    """Position in it that belongs on the first cut."""
+    axes: tuple[Floats, ...]
+    """Mood of what is heard under each of the segments, [5]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,9 +51,52 @@ class Music:
     """Fingerprint of the content of all usable tracks."""
     warnings: tuple[str, ...]
     """One line for each file that is not used, and a count."""
+    composed: tuple[Composed, ...] = ()
+    """The last of the tracks, in this order."""
+
+    @classmethod
+    def nothing(cls) -> Music:
+        """Return a library without tracks."""
+        return cls(tracks=(), names=(), key="", warnings=())
+
+    def with_composed(self, composed: Sequence[Composed]) -> Music:
+        """Return the library and what was composed."""
+        if not composed:
+            return self
+        return replace(
+            self,
+            tracks=self.tracks + tuple(c.track for c in composed),
+            names=self.names + tuple(c.name for c in composed),
+            key=fingerprint([self.key, *([c.name, c.track.sha256] for c in composed)]),
+            composed=tuple(composed),
+        )
+
+    @property
+    def n_library(self) -> int:
+        """Number of tracks that were there before; the composed ones follow."""
+        return len(self.tracks) - len(self.composed)
+
+    def composed_for(self) -> dict[int, int]:
+        """Return segment -> track that was composed for it."""
+        first = self.n_library
+        return {t: first + i for i, c in enumerate(self.composed) for t in c.segments}
+
+    def heard_under(self, segment: int, track: int) -> Floats:
+        """Return [5] the mood of a track, of composed music that of its part for the segment."""
+        made = track - self.n_library
+        if made >= 0 and segment in self.composed[made].segments:
+            cue = self.composed[made]
+            return cue.axes[cue.segments.index(segment)]
+        return self.tracks[track].axes
+
+    def published(self, track: int, out: Path) -> Path:
+        """Return where a track will be when the result is in its folder."""
+        made = track - self.n_library
+        return self.tracks[track].path if made < 0 else out / self.composed[made].name
 
     def playables(self) -> list[Playable]:
         """Return what the layout needs."""
+        anchors_s = [*[None] * self.n_library, *(c.anchor_s for c in self.composed)]
         return [
             Playable(
                 duration_s=t.duration_s,
@@ -44,8 +104,9 @@ class Music:
                 active_end_s=t.active_end_s,
                 beats_s=t.beats_s,
                 downbeats_s=t.downbeats_s,
+                anchor_s=anchor_s,
             )
-            for t in self.tracks
+            for t, anchor_s in zip(self.tracks, anchors_s, strict=True)
         ]
 
     def embedded(self, vectors: Floats) -> list[Track]:

@@ -2,6 +2,7 @@
 
     OUT/
       scored.mp4 soundtrack.wav stems/ timeline.* cues.csv report.html result.json
+      composed/ midi/    where music was composed
       run/       config.toml, versions.json, and the kept results of the steps
 
 Products are made inside `run/` and appear in OUT together at the end, `result.json` last. A run
@@ -25,6 +26,8 @@ __all__ = ["OutputFolder"]
 _PRODUCTS = (
     "soundtrack.wav",
     "stems",
+    "composed",
+    "midi",
     "cues.csv",
     "report.html",
     "result.json",

@@ -2,11 +2,12 @@
 
 1. understand    watch the film, find its dialogue, divide it into segments
 2. listen        analyse the library (at the same time)
-3. choose        plan the music by the reward of the soundtrack task
-4. mix           lay the tracks out as cues and render the sound
-5. mux           put the sound to the untouched picture
-6. timeline      the neutral timeline and its exports
-7. report        one page that shows and explains the result
+3. compose       write and play music for segments that want it (`--compose`)
+4. choose        plan the music by the reward of the soundtrack task
+5. mix           lay the tracks out as cues and render the sound
+6. mux           put the sound to the untouched picture
+7. timeline      the neutral timeline and its exports
+8. report        one page that shows and explains the result
 
 Every step is kept in the run folder under a fingerprint of its inputs, so that a changed option
 re-runs only what depends on it, and a killed run goes on where it stopped.
@@ -15,10 +16,8 @@ re-runs only what depends on it, and a killed run goes on where it stopped.
 from __future__ import annotations
 
 import shlex
-import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,25 +29,30 @@ from segue.core.progress import AddBar, progress_bars
 from segue.core.versions import versions
 from segue.media.embed import Embedder
 from segue.media.embed import make as make_embedder
+from segue.media.embed.affect import vector
 from segue.media.films import VERSION as WATCH_VERSION
 from segue.media.films import Film, watch
 from segue.media.layout import Part, lay_out
-from segue.media.mix import MixClip, render_mix
-from segue.media.mux import mux
 from segue.media.source import MediaInfo, probe
-from segue.score.choose import build_product_tables, choose, parse_locks, policy_agent
+from segue.score.background import Background
+from segue.score.choose import build_product_tables, choose, hear_segments, policy_agent, reserve
+from segue.score.compose.cues import Voice
+from segue.score.compose.step import Written, compose_music, find_voice, may_compose
 from segue.score.config import ScoreConfig
 from segue.score.curves import build_report_data
 from segue.score.embedding import embed
 from segue.score.export import EXPORTERS, export_all
 from segue.score.library import Music, listen
+from segue.score.locks import Locks, check_form, parse_locks
 from segue.score.output import OutputFolder
 from segue.score.preferences import notice, shown_before
 from segue.score.report import write_report
 from segue.score.result import build_result, build_timeline
+from segue.score.sound import limiting_note, mix_sound, put_to_picture
 from segue.score.steps import Done, Steps
 from segue.score.understand import FilmSegment, divide
 from segue.tasks.soundtrack.agents import make_agent
+from segue.tasks.soundtrack.agents.plan import with_locks
 from segue.tasks.soundtrack.preferences import add_preferences
 from segue.tasks.soundtrack.tables import Tables
 
@@ -57,17 +61,12 @@ __all__ = ["score"]
 VERSION = 3
 """Raised when a step's code changes what it makes, so that kept results are not used."""
 
-RATE_HZ = 48_000
-
-HEAVY_LIMITING_DB = 6.0
-"""More than this is heard as squashed, so the user is told."""
-
 T = TypeVar("T")
 
 
 def score(
     video: Path,
-    library: Path,
+    library: Path | None,
     out: Path,
     config: ScoreConfig | None = None,
     *,
@@ -75,14 +74,14 @@ def score(
     overwrite: bool = False,
     show_progress: bool = False,
 ) -> dict[str, Any]:
-    """Score a video with music from a library.
+    """Score a video with music from a library, or composed for it.
 
     Args:
         video: a file with a picture.
-        library: a folder of music.
+        library: a folder of music; None if everything is to be composed.
         out: where the products go; must be empty, unfinished, or new unless `overwrite`.
         config: settings; defaults when None.
-        locks: `SEGMENT=TRACK` texts that fix the music of segments.
+        locks: `SEGMENT=TRACK` or `SEGMENT=compose` texts that fix the music of segments.
         overwrite: replace an earlier result in `out`.
         show_progress: show bars on stderr when it is a terminal.
 
@@ -100,7 +99,9 @@ def score(
         resolve(EXPORTERS, name, "exporter")
     folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
     embedder = make_embedder(config.embedder, folder_of_model)
-    parse_locks_form(locks)
+    check_form(locks)
+    asked = may_compose(config, library, locks)
+    voice, notes = find_voice(config.compose) if asked else (None, [])
     info = probe(video)
     if info.video is None:
         raise MediaError(
@@ -112,15 +113,9 @@ def score(
         atomic_write(folder.run / "config.toml", config.to_toml())
         write_json(folder.run / "versions.json", versions())
         with progress_bars(shown=show_progress) as add:
-            job = _Job(video, info, library, folder, config, locks, embedder, add)
+            job = _Job(video, info, library, folder, config, locks, embedder, voice, add)
+            job.warnings += notes
             return job.run()
-
-
-def parse_locks_form(locks: Sequence[str]) -> None:
-    """Refuse locks that are not of the form SEGMENT=TRACK, before any work."""
-    for text in locks:
-        name = text.partition("=")[2].strip()
-        parse_locks([text], [name])
 
 
 class _Job:
@@ -130,14 +125,15 @@ class _Job:
         self,
         video: Path,
         info: MediaInfo,
-        library: Path,
+        library: Path | None,
         folder: OutputFolder,
         config: ScoreConfig,
         locks: Sequence[str],
         embedder: Embedder,
+        voice: Voice | None,
         add: AddBar,
     ) -> None:
-        self.embedder = embedder
+        self.embedder, self.voice = embedder, voice
         self.video, self.info, self.library = video, info, library
         self.folder, self.config, self.locks, self.add = folder, config, locks, add
         self.steps = Steps(folder.run / "steps")
@@ -149,8 +145,10 @@ class _Job:
         film, music, content = self.understand_and_listen()
         segments = divide(film, self.config.segments)
         before = shown_before(self.folder.path / "result.json")
-        choice = self.choose(segments, music, content)
-        self.note_preferences(segments, music, content, before)
+        locks = parse_locks(self.locks, music.names, len(segments))
+        music, written = self.compose(film, segments, music, locks)
+        choice = self.choose(segments, music, locks, content)
+        self.note_preferences(segments, music, locks, content, before)
         parts = lay_out(
             [s.span for s in segments],
             choice.value["tracks"],
@@ -177,6 +175,7 @@ class _Job:
             music=music,
             parts=parts,
             choice=choice.value,
+            composed=written.facts(),
             mix=mix.value,
             muxed=muxed.value,
             lost=exports.value,
@@ -195,6 +194,7 @@ class _Job:
             muxed.value["path"]: muxed.folder / muxed.value["path"],
             "soundtrack.wav": mix.folder / "mix.wav",
             **{f"stems/{name}": mix.folder / name for name in mix.value["stems"]},
+            **written.products(),
             **{
                 path.name: path
                 for path in sorted(exports.folder.iterdir())
@@ -208,7 +208,9 @@ class _Job:
 
     def command(self) -> str:
         """Return the command line that makes this result again, settings and locks included."""
-        words = ["segue", "score", self.video, "--library", self.library, "--out", self.folder.path]
+        words = ["segue", "score", self.video, "--out", self.folder.path]
+        if self.library is not None:
+            words[3:3] = ["--library", self.library]
         if self.config != ScoreConfig():
             words += ["--config", self.folder.run / "config.toml"]
         for lock in self.locks:
@@ -220,25 +222,41 @@ class _Job:
         content = known_sha256(self.video)
         watching = self.add("Watching the film", float(self.info.duration_s))
         found: list[Film] = []
-        film = _Background(
+        film = Background(
             lambda: found.append(self.timed("understand", lambda: watch(self.video, watching)))
         )
-        music = self.timed(
-            "listen",
-            lambda: listen(
-                self.library,
-                min_track_s=self.config.layout.min_track_s,
-                workers=self.config.workers,
-                begin=lambda n_files: self.add("Listening to the library", n_files),
-            ),
-        )
+        music = Music.nothing()
+        if (folder := self.library) is not None:
+            music = self.timed(
+                "listen",
+                lambda: listen(
+                    folder,
+                    min_track_s=self.config.layout.min_track_s,
+                    workers=self.config.workers,
+                    begin=lambda n_files: self.add("Listening to the library", n_files),
+                ),
+            )
         film.join()
         return found[0], music, content
 
-    def choose(self, segments: list[FilmSegment], music: Music, content: str) -> Done:
+    def compose(
+        self, film: Film, segments: list[FilmSegment], music: Music, locks: Locks
+    ) -> tuple[Music, Written]:
+        """Write music for the segments that want it."""
+        if self.voice is None:
+            return music, Written()
+        composing = self.add("Composing", None)
+        music, written = compose_music(
+            self.steps, segments, film.speech, music, locks, self.config, self.voice, composing
+        )
+        composing(1.0)
+        self.warnings += written.notes
+        return music, written
+
+    def choose(self, segments: list[FilmSegment], music: Music, locks: Locks, content: str) -> Done:
         """Plan which track plays under which segment."""
         config = self.config
-        locks = parse_locks(self.locks, music.names, len(segments))
+        composed = music.composed_for()
         choosing = self.add("Choosing the music", None)
         inputs = [
             VERSION,
@@ -250,12 +268,13 @@ class _Job:
             config.embedder_folder,
             config.choose.model_dump(mode="json"),
             config.seed,
-            sorted(locks.items()),
+            sorted(locks.tracks.items()),
+            sorted(composed.items()),
         ]
 
         def build(to: Path) -> Any:
             tables, _, _ = self.tables(segments, music)
-            return choose(tables, locks, config.choose, config.seed)
+            return choose(tables, locks.tracks, config.choose, config.seed, composed)
 
         done = self.steps.run("choose", inputs, build)
         choosing(1.0)
@@ -266,21 +285,28 @@ class _Job:
         wanted, heard = embed(self.embedder, self.video, segments, music)
         spans = [s.span for s in segments]
         tables = build_product_tables(music.embedded(heard), spans, wanted, self.config.choose)
+        if self.config.embedder == "affect":
+            parts = {
+                (t, k): vector(music.heard_under(t, k)) for t, k in music.composed_for().items()
+            }
+            tables = hear_segments(tables, wanted, parts)
         return tables, wanted, heard
 
     def note_preferences(
         self,
         segments: list[FilmSegment],
         music: Music,
+        locks: Locks,
         content: str,
         before: dict[tuple[float, float], str],
     ) -> None:
         """Log which tracks the user put in the place of others; a policy can learn from them."""
-        locks = parse_locks(self.locks, music.names, len(segments))
         spans = {t: (float(s.span.start_s), float(s.span.end_s)) for t, s in enumerate(segments)}
-        if all(before.get(spans[t]) == music.names[k] for t, k in locks.items()):
+        if all(before.get(spans[t]) == music.names[k] for t, k in locks.tracks.items()):
             return  # none, or those of the result that is there: nothing was replaced
         tables, wanted, heard = self.tables(segments, music)
+        if composed := music.composed_for():
+            tables = with_locks(reserve(tables, composed), composed)
         found = notice(
             film=content,
             segments=segments,
@@ -289,7 +315,7 @@ class _Job:
             heard=heard,
             embedder=self.config.embedder,
             tables=tables,
-            locks=locks,
+            locks=locks.tracks,
             before=before,
             policy=self.config.choose.policy,
             seed=self.config.seed,
@@ -301,70 +327,21 @@ class _Job:
             self.warnings.append(f"choices not logged: {error}")
 
     def mix(self, film: Film, music: Music, parts: list[Part], content: str) -> Done:
-        """Render the sound: cues with their fades, the film's own sound, ducking, loudness."""
-        duration_s = film.picture.duration_s
-        n_samples = round(duration_s * RATE_HZ)
-        original = self.video if self.info.audio is not None else None
-        rendering = self.add("Mixing", float(duration_s))
-        used = [
-            [music.tracks[p.track].sha256, *map(str, (p.start_s, p.end_s, p.source_start_s)),
-             str(p.fade_in_s), str(p.fade_out_s)]
-            for p in parts
-        ]  # fmt: skip
-        inputs = [VERSION, content, used, self.config.mix.model_dump(mode="json"), film.speech]
-
-        def build(to: Path) -> Any:
-            clips = [
-                MixClip(
-                    path=music.tracks[p.track].path,
-                    start_s=p.start_s,
-                    duration_s=p.end_s - p.start_s,
-                    source_start_s=p.source_start_s,
-                    fade_in_s=p.fade_in_s,
-                    fade_out_s=p.fade_out_s,
-                )
-                for p in parts
-            ]
-            made = render_mix(
-                clips, n_samples, original, film.speech, self.config.mix, to, rendering
-            )
-            made.mix.rename(to / "mix.wav")
-            stems = ["music.wav", *(["original.wav"] if made.original else [])]
-            made.music.rename(to / "music.wav")
-            if made.original:
-                made.original.rename(to / "original.wav")
-            facts = asdict(made)
-            for name in ("mix", "music", "original"):
-                del facts[name]
-            return {**facts, "stems": stems, "n_samples": n_samples}
-
-        done = self.steps.run("mix", inputs, build)
-        self.warnings += done.value["warnings"]
-        if done.value["limiter_db"] > HEAVY_LIMITING_DB:
-            self.warnings.append(
-                f"reaching {self.config.mix.loudness_lufs:g} LUFS took "
-                f"{done.value['limiter_db']:.0f} dB of limiting at the loudest moments; "
-                "a lower --loudness keeps more of the dynamics"
-            )
+        """Render the sound, and pass on what should be known of it."""
+        settings = self.config.mix
+        rendering = self.add("Mixing", float(film.picture.duration_s))
+        done = mix_sound(
+            self.steps, self.video, self.info, content, film, music, parts, settings, rendering
+        )
+        self.warnings += [*done.value["warnings"], *limiting_note(done, settings)]
         return done
 
     def mux(self, mix: Done, content: str) -> Done:
         """Put the mixed sound to the picture, which is copied untouched."""
         putting = self.add("Writing the film", float(self.info.duration_s))
-        settings = self.config.mix
-
-        def build(to: Path) -> Any:
-            made = mux(
-                self.video,
-                mix.folder / "mix.wav",
-                to / "scored.mp4",
-                true_peak_dbtp=settings.true_peak_dbtp,
-                info=self.info,
-                advance=putting,
-            )
-            return {**asdict(made), "path": made.path.name}
-
-        done = self.steps.run("mux", [VERSION, content, mix.key, settings.true_peak_dbtp], build)
+        done = put_to_picture(
+            self.steps, self.video, self.info, content, mix, self.config.mix, putting
+        )
         self.warnings += done.value["warnings"]
         self.warnings += [f"not in the scored film: {what}" for what in done.value["not_carried"]]
         return done
@@ -376,23 +353,3 @@ class _Job:
             return work()
         finally:
             self.timings_s[name] = time.perf_counter() - started
-
-
-class _Background:
-    """A thread whose exception is raised where it is joined."""
-
-    def __init__(self, work: Callable[[], object]) -> None:
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, args=(work,), daemon=True)
-        self._thread.start()
-
-    def _run(self, work: Callable[[], object]) -> None:
-        try:
-            work()
-        except BaseException as error:
-            self._error = error
-
-    def join(self) -> None:
-        self._thread.join()
-        if self._error is not None:
-            raise self._error

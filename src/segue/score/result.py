@@ -46,6 +46,7 @@ def build_result(
     music: Music,
     parts: Sequence[Part],
     choice: dict[str, Any],
+    composed: Sequence[dict[str, Any]],
     mix: dict[str, Any],
     muxed: dict[str, Any],
     lost: dict[str, list[str]],
@@ -82,6 +83,7 @@ def build_result(
             }
             for p in parts
         ],
+        "composed": list(composed),
         "policy": choice["policy"],
         "embedder": config.embedder,
         "reward": choice["reward"],
@@ -116,7 +118,7 @@ def build_timeline(
     mix: Done,
     out: Path,
 ) -> Timeline:
-    """Return the neutral timeline; `out` is where the stems will be published."""
+    """Return the neutral timeline; `out` is where everything will be published."""
     assert info.video is not None
     return Timeline(
         name=printable(video.stem),
@@ -136,7 +138,7 @@ def build_timeline(
         ),
         cues=tuple(
             Cue(
-                source=_source(music, p.track),
+                source=_source(music, p.track, out),
                 start_s=p.start_s,
                 end_s=p.end_s,
                 source_start_s=p.source_start_s,
@@ -188,6 +190,7 @@ def _segment(
         "track_start_s": max(0.0, float(at_start)),
         "continued": choice["continued"][t],
         "locked": t in choice["locked"],
+        "composed": t in music.composed_for(),
         "mood": {name: round(float(v), 3) for name, v in zip(AXES, segment.mood, strict=True)},
         "wanted": {
             name: round(float(v), 3) for name, v in zip(AXES, segment.scene.axes, strict=True)
@@ -196,7 +199,7 @@ def _segment(
         "speech_share": round(segment.speech_share, 3),
         "track_mood": {
             name: round(float(v), 3)
-            for name, v in zip(AXES, music.tracks[choice["tracks"][t]].axes, strict=True)
+            for name, v in zip(AXES, music.heard_under(t, choice["tracks"][t]), strict=True)
         },
         "terms": choice["step_terms"][t],
         "alternatives": [
@@ -206,10 +209,10 @@ def _segment(
     }
 
 
-def _source(music: Music, track: int) -> Source:
+def _source(music: Music, track: int, out: Path) -> Source:
     known = music.tracks[track]
     return Source(
-        path=os.path.abspath(known.path),  # noqa: PTH100
+        path=os.path.abspath(music.published(track, out)),  # noqa: PTH100
         name=printable(known.title),
         duration_s=Fraction(known.duration_s).limit_denominator(48_000),
         audio_channels=known.source_channels,

@@ -1,0 +1,13 @@
+"""Music written for the film: where the library has nothing that fits, or where it is asked for.
+
+| module | what it decides |
+|---|---|
+| wanted | which segments |
+| mood | what their moods ask of music |
+| keys | keys that follow the moods and each other |
+| fitting | bars and tempo, so that cuts fall on downbeats |
+| theme | the tune of the note RNN, and its motif |
+| underscore | the piece: motif, chords, bass, endings |
+| cues | notes to sound, and the facts about them |
+| step | what is checked, kept and handed to `segue score` |
+"""
