@@ -23,12 +23,15 @@ from segue.music.abc_body import Bar, State, Voice, field_of, read_body
 from segue.music.abc_fields import parse_order
 from segue.music.midi import MAX_NOTES, MAX_QUARTERS, read_bytes
 from segue.music.notes import DEFAULT_QPM, TICKS_PER_QUARTER, Note, Part, Piece, sorted_notes
-from segue.music.repeats import RepeatMarks, play_order
+from segue.music.repeats import MAX_BARS, RepeatMarks, play_order
 
 __all__ = ["parse_tune", "read_abc"]
 
 _FREE = (4, 4)
 """What a tune without a meter gets; its bar lines mean nothing."""
+_LONGEST_TUNE = 500_000
+"""Signs; real tunes have a few thousand at most."""
+_MOST_TUNES = 100_000
 _MOST_UNKNOWN = 0.1
 """A text with a larger share of signs that mean nothing is not music."""
 
@@ -52,6 +55,8 @@ def read_abc(path: Path) -> tuple[list[Piece], list[tuple[str, str]]]:
     )
     if not tunes:
         raise DataError("no tune in it: no line begins with X:", where=path)
+    if len(tunes) > _MOST_TUNES:
+        raise DataError(f"more than {_MOST_TUNES:,} tunes in one file", where=path)
     shared = [line for line in before.split("\n") if line[:2] in ("M:", "L:", "Q:")]
     pieces: list[Piece] = []
     unreadable: list[tuple[str, str]] = []
@@ -73,6 +78,8 @@ def parse_tune(text: str, shared: Sequence[str] = ()) -> Piece:
     Raises:
         DataError: it has no key or no notes, or something in it cannot be read.
     """
+    if len(text) > _LONGEST_TUNE:
+        raise DataError(f"more than {_LONGEST_TUNE:,} signs in one tune")
     lines = [re.sub(r"(?<!\\)%.*", "%", line) for line in text.split("\n")]
     header: list[tuple[str, str]] = []
     at = 0
@@ -114,7 +121,7 @@ def _piece(voices: Sequence[Voice], title: str, order: str) -> Piece:
     tempos: dict[int, float] = {}
     upbeat = 0
     for index, voice in enumerate(voices):
-        bars = [bar for part in _in_order(voice.bars, order) for bar in _played(part)]
+        bars = _written_out(voice, order)
         if not index:
             upbeat = _upbeat(bars, grid)
             _changes(bars, upbeat, grid, meters, tempos)
@@ -122,8 +129,6 @@ def _piece(voices: Sequence[Voice], title: str, order: str) -> Piece:
             notes = sorted_notes(_notes(bars, layer, upbeat, grid))
             if notes:
                 parts.append(Part(notes, name=voice.name))
-        if sum(len(part.notes) for part in parts) > MAX_NOTES:
-            raise DataError(f"more than {MAX_NOTES:,} notes")
     if not parts:
         raise DataError("it has no notes")
     return Piece(
@@ -161,6 +166,24 @@ class _Grid:
         if ticks > MAX_QUARTERS * TICKS_PER_QUARTER:
             raise DataError("a note at an impossible time")
         return ticks
+
+
+def _written_out(voice: Voice, order: str) -> list[Bar]:
+    """Return the bars as they are played.
+
+    Raises:
+        DataError: they are too many, or hold too many notes.
+    """
+    bars: list[Bar] = []
+    n_notes = 0
+    size = {id(b): sum(1 + len(s.pitches) for la in b.layers for s in la) for b in voice.bars}
+    for part in _in_order(voice.bars, order):
+        played = list(_played(part))
+        bars += played
+        n_notes += sum(size[id(bar)] for bar in played)
+        if len(bars) > MAX_BARS or n_notes > MAX_NOTES:
+            raise DataError(f"its repeats make more than {MAX_BARS:,} bars or {MAX_NOTES:,} notes")
+    return bars
 
 
 def _in_order(bars: Sequence[Bar], order: str) -> Iterator[list[Bar]]:

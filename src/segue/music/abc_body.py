@@ -32,7 +32,7 @@ _NOTE = re.compile(
 )
 _TOKEN = re.compile(
     rf"""
-    (?P<field>\[[A-Za-z]:[^\]]*\])
+    (?P<field>\[[A-Za-z]:[^\]]{{0,200}}\])
   | (?P<bar>(?::*\[?\|[|\]]*:*|::+)(?:\[?{NUMBER}(?:[,-]{NUMBER})*)?)
   | \[(?P<ending>{NUMBER}(?:[,-]{NUMBER})*)
   | (?P<chord>\[[^\[\]|:]*\]{_LENGTH})
@@ -49,6 +49,7 @@ _TOKEN = re.compile(
 )
 _LETTERS = {"C": 60, "D": 62, "E": 64, "F": 65, "G": 67, "A": 69, "B": 71}
 _NOTES_OF_TUPLET = {2: 3, 3: 2, 4: 3, 6: 2, 8: 3}
+_LONGEST_FIELD = 200
 _MOST_BROKEN = 4
 _MOST_DIVIDED = 1024
 """No note is a smaller part of the unit."""
@@ -94,6 +95,7 @@ class State:
         Raises:
             DataError: the field is not what it should be.
         """
+        value = value[:_LONGEST_FIELD]
         if name == "K":
             signature = parse_signature(value)
             return self if signature is None else replace(self, signature=signature)
@@ -310,7 +312,7 @@ def field_of(line: str) -> tuple[str, str] | None:
 
 def _by_voice(line: str) -> Iterable[tuple[str, str | None]]:
     """Yield (music, voice that it changes to) of a line with fields such as `[V:1]`."""
-    parts = re.split(r"\[V:\s*([^\]\s]*)[^\]]*\]", line)
+    parts = re.split(r"\[V:\s{0,9}([^\]\s]{0,99})[^\]]{0,99}\]", line)
     yield parts[0], None
     yield from zip(parts[2::2], parts[1::2], strict=True)
 

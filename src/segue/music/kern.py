@@ -6,7 +6,9 @@ keeps pickled copies in the temporary folder and would read them back.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import math
 import warnings
 from collections.abc import Iterator
@@ -24,6 +26,9 @@ __all__ = ["corpus_files", "read_kern"]
 
 Quarters = float | Fraction
 
+_MOST_BYTES = 4 * 1024 * 1024
+"""music21 reads about 100 kB a second."""
+
 
 def read_kern(path: Path) -> Piece:
     """Read a kern file; notes that are tied become one, an upbeat stands at the end of its bar.
@@ -32,21 +37,33 @@ def read_kern(path: Path) -> Piece:
         DataError: it cannot be read, or is no kern file.
         MissingExtra: music21 is not installed.
     """
-    text = read_bytes(path).decode("utf-8", "replace")
+    data = read_bytes(path)
+    if len(data) > _MOST_BYTES:
+        raise DataError(f"more than {_MOST_BYTES >> 20} MB are not read as kern", where=path)
+    text = data.decode("utf-8", "replace")
     if "**kern" not in text:
         raise DataError("not a kern file: no **kern in it", where=path)
     _folder("kern files")
     from music21 import converter
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _piece(converter.parseData(text, format="humdrum"))
-        except DataError as error:
-            raise DataError(error.what, where=path) from None
-        # a parser of other people's that may fail in any way on a damaged file
-        except Exception as error:
-            raise DataError(f"a damaged kern file ({error})", where=path) from None
+    said = io.StringIO()  # music21 complains to stderr about each event that it leaves out
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stderr(said):
+            warnings.simplefilter("ignore")
+            piece = _piece(converter.parseData(text, format="humdrum"))
+    except DataError as error:
+        raise DataError(error.what, where=path) from None
+    # a parser of other people's that may fail in any way on a damaged file
+    except Exception as error:
+        raise DataError(f"a damaged kern file ({error})", where=path) from None
+    left_out = [line for line in said.getvalue().splitlines() if "Error in parsing" in line]
+    if left_out:
+        raise DataError(
+            f"a damaged kern file: {len(left_out)} events cannot be read; "
+            f"{left_out[0].partition('Error in parsing ')[2][:120]}",
+            where=path,
+        )
+    return piece
 
 
 def corpus_files(name: str) -> list[Path]:

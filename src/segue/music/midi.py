@@ -37,6 +37,9 @@ MAX_QUARTERS = 1_000_000
 """Six days at 120; a longer piece is a damaged file."""
 MAX_QPM = 3000.0
 """A faster tempo is a damaged file."""
+_LOWEST_QPM = 3.6
+"""A quarter note has at most 2^24 - 1 microseconds."""
+_METER_UNITS = {1 << power for power in range(8)}
 
 
 def read_midi(path: Path) -> Piece:
@@ -63,15 +66,24 @@ def read_midi(path: Path) -> Piece:
 
 
 def write_midi(piece: Piece, path: Path) -> None:
-    """Write a piece as a standard MIDI file; the same piece gives the same bytes."""
+    """Write a piece as a standard MIDI file; the same piece gives the same bytes.
+
+    Raises:
+        DataError: the format cannot hold a tempo, meter or note of the piece.
+    """
     atomic_write(path, midi_bytes(piece))
 
 
 def midi_bytes(piece: Piece) -> bytes:
-    """Return a piece as the content of a standard MIDI file."""
+    """Return a piece as the content of a standard MIDI file.
+
+    Raises:
+        DataError: the format cannot hold a tempo, meter or note of the piece.
+    """
     from symusic import Note as SymusicNote
     from symusic import Score, Tempo, TimeSignature, Track
 
+    _check(piece)
     score = Score(piece.ticks_per_quarter)
     for tick, qpm in piece.tempos:
         score.tempos.append(Tempo(tick, qpm))
@@ -84,6 +96,22 @@ def midi_bytes(piece: Piece) -> bytes:
         score.tracks.append(track)
     data: bytes = score.dumps_midi()
     return data
+
+
+def _check(piece: Piece) -> None:
+    """Refuse what standard MIDI files cannot state."""
+    for _, qpm in piece.tempos:
+        if not _LOWEST_QPM <= qpm <= MAX_QPM:
+            raise DataError(f"a MIDI file cannot hold a tempo of {qpm:g}")
+    for _, beats, unit in piece.meters:
+        if not 1 <= beats <= 255 or unit not in _METER_UNITS:
+            raise DataError(f"a MIDI file cannot hold a meter of {beats}/{unit}")
+    for part in piece.parts:
+        for n in part.notes:
+            if not (0 <= n.pitch <= 127 and 1 <= n.velocity <= 127 and 0 <= n.start < n.end):
+                raise DataError(f"a MIDI file cannot hold {n}")
+    if not 1 <= piece.ticks_per_quarter < 1 << 15 or piece.end >= 1 << 28:
+        raise DataError("a MIDI file cannot hold times of so many ticks")
 
 
 def read_bytes(path: Path) -> bytes:

@@ -34,6 +34,8 @@ __all__ = ["read_musicxml"]
 
 _CONTAINER = "META-INF/container.xml"
 _MOST_FILES = 1000
+_MOST_CELLS = 1_000_000
+"""Parts times measures."""
 
 T = TypeVar("T")
 
@@ -102,6 +104,8 @@ def _piece(root: Element) -> Piece:
     if not parts:
         raise DataError("no measures in it")
     n_measures = max(len(measures) for _, measures in parts)
+    if n_measures * len(parts) > _MOST_CELLS:
+        raise DataError(f"{len(parts):,} parts with up to {n_measures:,} measures")
     columns = [[m[at] for _, m in parts if at < len(m)] for at in range(n_measures)]
     order = play_order([_marks(column) for column in columns])
     lengths = [_length(column) for column in columns]
@@ -151,25 +155,21 @@ def _voices(
     order: Sequence[int],
     starts: Sequence[Fraction],
 ) -> Iterator[Part]:
-    names = sorted({note.voice for measure in measures for note in measure.notes})
-    for number, voice in enumerate(names, 1):
-        played = (
-            (starts[place] + note.start, note)
-            for place, at in enumerate(order)
-            if at < len(measures)
-            for note in measures[at].notes
-            if note.voice == voice
-        )
-        name = instrument.name
+    played: dict[str, list[tuple[Fraction, Written]]] = {}
+    for place, at in enumerate(order):
+        for note in measures[at].notes if at < len(measures) else ():
+            played.setdefault(note.voice, []).append((starts[place] + note.start, note))
+    name = instrument.name
+    for number, voice in enumerate(sorted(played), 1):
         yield Part(
-            notes=sorted_notes(_joined(played)),
+            notes=sorted_notes(_joined(played[voice])),
             program=instrument.program,
             is_drum=instrument.is_drum,
-            name=f"{name}, voice {number}".lstrip(", ") if len(names) > 1 else name,
+            name=f"{name}, voice {number}".lstrip(", ") if len(played) > 1 else name,
         )
 
 
-def _joined(played: Iterator[tuple[Fraction, Written]]) -> Iterator[Note]:
+def _joined(played: Sequence[tuple[Fraction, Written]]) -> Iterator[Note]:
     """Yield notes; one that is tied to the next goes on to the end of that."""
     held: dict[int, tuple[int, int, int]] = {}  # pitch -> (start, end, velocity)
     for at, note in sorted(played, key=lambda pair: pair[0]):

@@ -36,6 +36,7 @@ def play_order(bars: Sequence[RepeatMarks]) -> list[int]:
         DataError: the repeats make more than `MAX_BARS` bars, or a sign has too high a number.
     """
     order: list[int] = []
+    last_pass = _last_passes(bars)
     start, passed, at = 0, 1, 0
     while at < len(bars):
         bar = bars[at]
@@ -51,7 +52,7 @@ def play_order(bars: Sequence[RepeatMarks]) -> list[int]:
         at += 1
         if not bar.again:
             continue
-        if passed < _passes(bars, at - 1):
+        if passed < (last_pass[at - 1] or bar.again + 1):
             passed += 1
             at = start
         else:
@@ -59,14 +60,14 @@ def play_order(bars: Sequence[RepeatMarks]) -> list[int]:
     return order
 
 
-def _passes(bars: Sequence[RepeatMarks], at: int) -> int:
-    """Return how often the music before the sign at a bar is played."""
-    found = bars[at].again + 1
-    if bars[at].endings:
-        last = at
-        while last + 1 < len(bars) and bars[last + 1].endings and not bars[last + 1].begins:
-            last += 1
-        found = max(max(bar.endings) for bar in bars[at : last + 1])
-    if found > MAX_PASSES:
-        raise DataError(f"a passage is repeated {found} times; {MAX_PASSES} are read")
+def _last_passes(bars: Sequence[RepeatMarks]) -> list[int]:
+    """Return for each bar the last pass of the endings from there on; 0 outside endings."""
+    found = [0] * (len(bars) + 1)
+    for at in range(len(bars) - 1, -1, -1):
+        bar = bars[at]
+        if max(bar.again + 1, *bar.endings, 0) > MAX_PASSES:
+            raise DataError(f"a passage is repeated more than {MAX_PASSES} times")
+        if bar.endings:
+            after = 0 if at + 1 < len(bars) and bars[at + 1].begins else found[at + 1]
+            found[at] = max(*bar.endings, after)
     return found
