@@ -184,6 +184,8 @@ class Tunes:
 
         A single note or a rest that goes on is nobody's melody, so a block needs two onsets.
         """
+        if pieces.shape[1] < COPY_STEPS:
+            return np.zeros(len(pieces), dtype=bool)
         blocks = _blocks(pieces, COPY_STEPS)
         windows = np.lib.stride_tricks.sliding_window_view(pieces, COPY_STEPS, axis=1)
         melodic = (windows >= FIRST_ONSET).sum(axis=2) >= 2
