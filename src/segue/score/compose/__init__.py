@@ -7,6 +7,7 @@
 | keys | keys that follow the moods and each other |
 | fitting | bars and tempo, so that cuts fall on downbeats |
 | theme | the tune of the note RNN, and its motif |
+| unease | what tension adds |
 | underscore | the piece: motif, chords, bass, endings |
 | cues | notes to sound, and the facts about them |
 | step | what is checked, kept and handed to `segue score` |

@@ -211,7 +211,7 @@ class _Cue:
                 round(self.fit.beats_per_minute(i), 2) for i in range(len(self.stretch))
             ],
             "bars": list(self.fit.bars),
-            "instruments": [part.name for part in piece.parts],
+            "instruments": list(dict.fromkeys(p.name.partition(" (")[0] for p in piece.parts)),
             "sound": f"{name}.wav",
             "midi": f"{name}.mid",
             "renderer": sound.renderer,

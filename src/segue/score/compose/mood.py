@@ -60,7 +60,7 @@ PALETTES: dict[tuple[str, str], Palette] = {
     ("calm", "dark"): Palette("cello", "vibraphone", "contrabass"),
     ("calm", "plain"): Palette("piano", "cello", "contrabass"),
     ("calm", "bright"): Palette("glockenspiel", "violin", "cello"),
-    ("moving", "dark"): Palette("clarinet", "string ensemble", "contrabass"),
+    ("moving", "dark"): Palette("clarinet", "choir", "contrabass"),
     ("moving", "plain"): Palette("violin", "piano", "cello"),
     ("moving", "bright"): Palette("violin", "celesta", "cello"),
     ("strong", "dark"): Palette("horn", "tremolo strings", "contrabass"),

@@ -19,27 +19,31 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 from segue.music.accompaniment import accompany
-from segue.music.harmony import Chord, Ending, chords_of_key, harmonise
+from segue.music.harmony import Ending, harmonise
 from segue.music.instruments import program_of
 from segue.music.notes import TICKS_PER_QUARTER, Note, Part, Piece, sorted_notes
 from segue.music.theory import Key, Meter
 from segue.score.compose.fitting import Fit
 from segue.score.compose.mood import Wishes
 from segue.score.compose.theme import Theme, plan_phrases, realise, thinned
+from segue.score.compose.unease import pedal, shadow, staying
 
 __all__ = ["Passage", "Underscore", "write_underscore"]
 
 _ROLES = ("melody", "chords", "bass")
+_ORDER = (*_ROLES, "shadow", "drums")
+_CHANNELS = 16
 _MELODY_LOUDER, _CHORDS_SOFTER, _TALK_SOFTER = 8, 14, 8
 _LEAD_SHARE = 0.5
 """Velocity of the lead, of the chords'."""
+_LOWEST_LEAD = 55
 _CHORDS_BELOW = 14
 """Semitones from the middle of the melody down to the middle of the chords."""
 _LOWEST_CHORDS, _HIGHEST_CHORDS = 50, 64
 _TAIL_QUARTERS = 2
 _LOW_TOM, _HIGH_TOM = 41, 45
 _SHADOW, _SOFT_SHADOW = "tremolo strings", "cello"
-_SHADOW_SOFTER, _LOWEST_SHADOW = 2, 54
+_SHADOW_SOFTER = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,9 @@ class _Writing:
         bass = list(lower.notes)
         if wishes.uneasy:
             bass = list(pedal(bass, passage.key))
-            grating = shadow(chords, passage.key, max(wishes.velocity - _SHADOW_SOFTER, 1))
+            # The film's last chord is left alone: it is the end.
+            grated = chords[:-1] if following is None and self.plan.closes else chords
+            grating = shadow(grated, passage.key, max(wishes.velocity - _SHADOW_SOFTER, 1))
             name = _SHADOW if wishes.drums else _SOFT_SHADOW
             self.found.setdefault(("shadow", name), []).extend(grating)
         for role, notes in zip(_ROLES, (heard, upper.notes, bass), strict=True):
@@ -174,13 +180,14 @@ class _Writing:
         yield Note(end - self.bar, pitch, end, passage.wishes.velocity)
 
     def drums(self, passage: Passage, start: int) -> list[Note]:
-        """Return low drums: the bar's beginning, and a lighter one on its other beats."""
+        """Return low drums: the bar's beginning, lighter ones on its beats, and between if fast."""
         loud = passage.wishes.velocity
+        step = self.pulse // 2 if passage.wishes.grid == 1 else self.pulse
         found = []
-        for tick in range(start, start + passage.n_bars * self.bar, self.pulse):
+        for tick in range(start, start + passage.n_bars * self.bar, step):
             first = (tick - start) % self.bar == 0
             pitch, velocity = (_LOW_TOM, loud) if first else (_HIGH_TOM, round(0.6 * loud))
-            found.append(Note(tick, pitch, tick + self.pulse // 2, velocity))
+            found.append(Note(tick, pitch, tick + self.pulse // 2, max(velocity, 1)))
         return found
 
     def swelling(
@@ -203,7 +210,8 @@ class _Writing:
         """Hold the fifth of the first key, softly, before the first bar."""
         if self.origin:
             wishes = passage.wishes
-            pitch = 48 + (passage.key.tonic + 7) % 12
+            fifth = (passage.key.tonic + 7) % 12
+            pitch = next(p for p in range(_LOWEST_LEAD, _LOWEST_LEAD + 12) if p % 12 == fifth)
             velocity = max(round(_LEAD_SHARE * (wishes.velocity - _CHORDS_SOFTER)), 1)
             notes = self.found[("chords", wishes.palette.chords)]
             notes.append(Note(0, pitch, self.origin, velocity))
@@ -216,54 +224,24 @@ class _Writing:
                 notes[:] = [replace(n, end=n.end + tail) if n.end == self.end else n for n in notes]
 
     def parts(self) -> Iterator[Part]:
-        order = {role: i for i, role in enumerate((*_ROLES, "shadow", "drums"))}
-        for (role, name), notes in sorted(self.found.items(), key=lambda item: order[item[0][0]]):
-            if notes:
-                drums = role == "drums"
-                program = 0 if drums else program_of(name)
-                label = name if drums else f"{name} ({role})"
-                yield Part(_alone(notes) if not drums else sorted_notes(notes), program, drums,
-                           label)  # fmt: skip
+        """Yield melodies, chords, basses, held notes and drums.
 
-
-def shadow(chords: Iterable[Chord], key: Key, velocity: int) -> Iterator[Note]:
-    """Hold under each chord a note of the scale that lies a semitone from one of its own.
-
-    From its third if there is one, else from its root, and only then from its fifth: the sixth of
-    minor makes a major chord of the tonic. A note that stays the same is held on.
-    """
-    held: Note | None = None
-    for chord in chords:
-        root, third, fifth = chord.pitch_classes[:3]
-        free = [c for c in key.pitch_classes if c not in chord.pitch_classes]
-        near = [c for own in (third, root, fifth) for c in free if (c - own) % 12 in (1, 11)]
-        if not near:
-            continue
-        pitch = next(p for p in range(_LOWEST_SHADOW, _LOWEST_SHADOW + 12) if p % 12 == near[0])
-        if held is not None and (held.pitch, held.end) == (pitch, chord.start):
-            held = replace(held, end=chord.end)
-            continue
-        if held is not None:
-            yield held
-        held = Note(chord.start, pitch, chord.end, velocity)
-    if held is not None:
-        yield held
-
-
-def staying(chords: Sequence[Chord], key: Key) -> tuple[Chord, ...]:
-    """Stay on the tonic but for every fourth bar: what does not move on is not resolved."""
-    tonic = chords_of_key(key)[0]
-    return tuple(
-        chord if i % 4 == 3 else replace(tonic, start=chord.start, end=chord.end)
-        for i, chord in enumerate(chords)
-    )
-
-
-def pedal(bass: Iterable[Note], key: Key) -> Iterator[Note]:
-    """Move every note of a bass to the tonic next to it."""
-    for note in bass:
-        down = (note.pitch - key.tonic) % 12
-        yield replace(note, pitch=note.pitch - down if down <= 6 else note.pitch + 12 - down)
+        A player of MIDI files has fifteen channels beside the drums, so that in a film of very many
+        moods one instrument's roles share a part.
+        """
+        lines = [(role, name, notes) for (role, name), notes in self.found.items() if notes]
+        crowded = len(lines) > _CHANNELS
+        grouped: dict[tuple[int, str, str], list[Note]] = {}
+        for role, name, notes in lines:
+            drums = role == "drums"
+            label = name if drums or crowded else f"{name} ({role})"
+            place = int(drums) if crowded else _ORDER.index(role)
+            grouped.setdefault((place, label, name), []).extend(notes)
+        for (_, label, name), notes in sorted(grouped.items(), key=lambda item: item[0][0]):
+            if name == "drums":
+                yield Part(sorted_notes(notes), is_drum=True, name=label)
+            else:
+                yield Part(_alone(notes), program_of(name), name=label)
 
 
 def _until(notes: Iterable[Note], tick: int) -> Iterator[Note]:
