@@ -44,7 +44,7 @@ _KEY = re.compile(
     r"(exp|(?:maj|min|ion|dor|phr|lyd|mix|aeo|loc)[a-z]*|m)?(?=[\s\^_=]|$)",
     re.IGNORECASE,
 )
-_EXPLICIT = re.compile(r"(?<![A-Za-z=^_])(\^{1,2}|_{1,2}|=)([A-Ga-g])(?![A-Za-z])")
+_ALTERED = re.compile(r"(\^{1,2}|_{1,2}|=)([A-Ga-g])")
 
 
 def semitones_of(accidental: str) -> int:
@@ -73,7 +73,12 @@ def parse_signature(text: str) -> Signature | None:
     if words[0] == "Hp":
         return {"F": 1, "C": 1}
     found = _KEY.match(text)
-    explicit = {letter.upper(): semitones_of(sign) for sign, letter in _EXPLICIT.findall(text)}
+    explicit = {
+        letter.upper(): semitones_of(sign)
+        for word in words
+        if re.fullmatch(rf"({_ALTERED.pattern})+", word)
+        for sign, letter in _ALTERED.findall(word)
+    }
     if not found:
         if explicit:
             return explicit

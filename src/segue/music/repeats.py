@@ -61,13 +61,16 @@ def play_order(bars: Sequence[RepeatMarks]) -> list[int]:
 
 
 def _last_passes(bars: Sequence[RepeatMarks]) -> list[int]:
-    """Return for each bar the last pass of the endings from there on; 0 outside endings."""
-    found = [0] * (len(bars) + 1)
-    for at in range(len(bars) - 1, -1, -1):
-        bar = bars[at]
+    """Return for each bar the last pass of the endings that it is among; 0 outside endings."""
+    found: list[int] = []
+    first = 0  # bar at which the endings began
+    for at, bar in enumerate(bars):
         if max(bar.again + 1, *bar.endings, 0) > MAX_PASSES:
             raise DataError(f"a passage is repeated more than {MAX_PASSES} times")
-        if bar.endings:
-            after = 0 if at + 1 < len(bars) and bars[at + 1].begins else found[at + 1]
-            found[at] = max(*bar.endings, after)
+        if bar.begins or not bar.endings or not found[-1:] or not found[-1]:
+            first = at
+        found.append(max((*bar.endings, found[-1] if at > first else 0), default=0))
+    for at in range(len(bars) - 2, -1, -1):
+        if found[at] and found[at + 1] and not bars[at + 1].begins:
+            found[at] = found[at + 1]
     return found
