@@ -103,11 +103,11 @@ def _piece(score: Any) -> Piece:
             parts.append(Part(notes, name=str(stream.partName or "")))
     first = streams[0].flatten()
     meters = {
-        _ticks(at, upbeat): (meter.numerator, meter.denominator)
+        _ticks(at, upbeat if at else 0): (meter.numerator, meter.denominator)
         for at, meter in _timed(first, "TimeSignature")
     }
     tempos = {
-        _ticks(at, upbeat): float(qpm)
+        _ticks(at, upbeat if at else 0): float(qpm)
         for at, mark in _timed(first, "MetronomeMark")
         if (qpm := mark.getQuarterBPM()) and 1 <= qpm <= MAX_QPM
     }

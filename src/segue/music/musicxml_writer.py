@@ -8,6 +8,7 @@ can show are written as they are, without a sign.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,11 +165,14 @@ def _tempos(measure: Element, piece: Piece, bar: _Bar) -> None:
 
 def _voices(notes: Sequence[Note]) -> list[list[list[Note]]]:
     """Return voices of chords; a chord goes to the first voice that is silent when it begins."""
-    chords: dict[tuple[int, int], list[Note]] = {}
+    chords: dict[tuple[int, int, int], list[Note]] = {}
+    seen: Counter[tuple[int, int, int]] = Counter()
     for note in notes:
-        chords.setdefault((note.start, note.end), []).append(note)
+        copies = (note.start, note.end, note.pitch)  # one chord has a pitch once
+        chords.setdefault((note.start, note.end, seen[copies]), []).append(note)
+        seen[copies] += 1
     voices: list[list[list[Note]]] = []
-    for (start, _), chord in sorted(chords.items()):
+    for (start, _, _), chord in sorted(chords.items()):
         voice = next((v for v in voices if v[-1][0].end <= start), None)
         if voice is None:
             voices.append([chord])
