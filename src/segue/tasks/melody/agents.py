@@ -121,22 +121,22 @@ class Learner:
         assert isinstance(network, LstmNetwork), "stored states need LSTM layers"
         units = [lstm.hidden_size for lstm in network.lstms]
         log_p = torch.from_numpy(batch["next_log_p"]) if "next_log_p" in batch else None
+        target = self.target
+        assert isinstance(target, LstmNetwork)
         with torch.no_grad():
-            slow, _ = self.target.unroll(
-                _longs(batch["next_observation"])[None], _state(batch["next_state"], units)
+            slow = target.step(
+                _longs(batch["next_observation"]), _state(batch["next_state"], units)
             )
         if self.drifting is not None:
             heard, state = _longs(batch["next_observation"])[None], batch["prior_state"]
             logits, _ = self.drifting.unroll(heard, _state(state, units))
             log_p = torch.log_softmax(logits[0], dim=-1)
-        after = state_value(self.algorithm, slow[0], log_p)
+        after = state_value(self.algorithm, slow, log_p)
         if self.terminal and "ended" in batch:
             after = after * torch.from_numpy(~batch["ended"].astype(bool))
         targets = torch.from_numpy(batch["reward"].astype(np.float32)) + self.discount * after
-        scores, _ = network.unroll(
-            _longs(batch["observation"])[None], _state(batch["state"], units)
-        )
-        return self._descend(_taken(scores[0], _longs(batch["action"])), targets)
+        scores = network.step(_longs(batch["observation"]), _state(batch["state"], units))
+        return self._descend(_taken(scores, _longs(batch["action"])), targets)
 
     def _trace(self, scores: Tensor, actions: Tensor, log_p: Tensor | None, mu: Array) -> Tensor:
         """Return lambda min(1, pi / mu), [T, B]."""

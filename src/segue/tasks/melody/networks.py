@@ -112,6 +112,27 @@ class LstmNetwork(NoteNetwork):
             scores = scores.scatter_add(-1, symbols[..., None], amount[..., None])
         return scores, after
 
+    def step(self, observation: Tensor, state: State) -> Tensor:
+        """Hear one class [B] from a state; return the scores [B, V].
+
+        The same as `unroll` of one step, and twice as fast: a row of the kernel is looked up
+        instead of multiplied, and no gradient is kept for the state.
+        """
+        x = None
+        for lstm, (hidden, cell) in zip(self.lstms, state, strict=True):
+            above, recurrent, bias = _weights(lstm)
+            gates = nn.functional.linear(hidden[0], recurrent, bias)
+            if x is None:
+                gates = gates + nn.functional.embedding(observation, above.t())
+            else:
+                gates = gates + nn.functional.linear(x, above)
+            i, f, g, o = gates.chunk(4, dim=1)
+            after = torch.sigmoid(f) * cell[0] + torch.sigmoid(i) * torch.tanh(g)
+            x = torch.sigmoid(o) * torch.tanh(after)
+        assert x is not None
+        scores: Tensor = self.output(x)
+        return scores
+
     def groups(self) -> list[list[nn.Parameter]]:
         """Return each kernel (input and recurrent part), each bias, output weights, output bias."""
         found: list[list[nn.Parameter]] = []

@@ -200,6 +200,10 @@ class AttentionNetwork(LabelNetwork):
         v = self.weights[ATTENTION + "score"]
         limit = (6.0 / (len(v) + 1)) ** 0.5
         nn.init.uniform_(v, -limit, limit)  # at zero neither it nor its features would move
+        # It begins as the plain LSTM that it wraps. The original draws these parts too, and then
+        # learns much more slowly.
+        for name, size in (("input", AttentionEncoding.n_inputs), ("output", layers[0])):
+            nn.init.eye_(self.weights[f"{ATTENTION}{name}/kernel"].data[:size])
 
     def _listen(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         first, others = (None, None) if state is None else state
