@@ -74,6 +74,14 @@ def sample_result() -> dict[str, Any]:
             "path": "/films/The Long Way Home (final cut).mp4", "duration_s": EDGES_S[-1],
             "fps": 24000 / 1001, "width": 1920, "height": 800, "has_audio": True,
         },
+        "composed": [
+            {
+                "segments": [5], "title": "Segue: underscore 5 (D minor, 66 bpm)",
+                "keys": ["D minor"], "meter": "4/4", "tempos_bpm": [66.05], "bars": [6],
+                "instruments": ["cello", "vibraphone", "contrabass"], "fits": [1.52],
+                "sound": "composed/underscore-5.wav", "midi": "midi/underscore-5.mid", "seed": 0,
+            }
+        ],
         "segments": segments, "policy": "planner", "reward": 5.31, "upper_bound": 5.342,
         "switches": 5, "loudness_lufs": -14.02, "true_peak_dbtp": -1.21,
         "lost": {

@@ -75,6 +75,8 @@ def hostile() -> tuple[dict[str, Any], ReportData]:
         "timings_s": {HOSTILE: 1.0},
     }  # fmt: skip
     result["video"]["width"] = HOSTILE
+    result["composed"] = [dict.fromkeys(sample_result()["composed"][0], HOSTILE)]
+    result["composed"][0] |= {"keys": [HOSTILE], "instruments": [HOSTILE], "fits": [HOSTILE]}
     for segment in result["segments"]:
         segment["track"] = HOSTILE
         segment["description"] = HOSTILE
@@ -183,6 +185,16 @@ def test_head_exports_and_timings(page: Page):
         assert words in page.text
     assert page.all("a", href="timeline.fcpxml")
     assert page.all("video", src="scored.mp4")
+
+
+def test_what_was_composed_is_told_with_its_files(page: Page):
+    assert "Composed for this film" in page.text
+    assert "cello, vibraphone, contrabass · seed 0" in page.text
+    assert "5 D minor 6 × 4/4 66 bpm 1.52" in page.text
+    links = {a["href"] for a in page.all("a")}
+    assert {"midi/underscore-5.mid", "composed/underscore-5.wav"} <= links
+    nothing = sample_result() | {"composed": []}
+    assert "Composed for this film" not in Page(render(nothing, sample_extras())).text
 
 
 def test_timeline_places_segments_cues_and_curves(page: Page):

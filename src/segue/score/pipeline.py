@@ -97,10 +97,10 @@ def score(
     make_agent(policy_agent(config.choose.policy))  # wrong names fail before any work
     for name in config.exports:
         resolve(EXPORTERS, name, "exporter")
-    folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
-    embedder = make_embedder(config.embedder, folder_of_model)
     check_form(locks)
     asked = may_compose(config, library, locks)
+    folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
+    embedder = make_embedder(config.embedder, folder_of_model)
     voice, notes = find_voice(config.compose) if asked else (None, [])
     info = probe(video)
     if info.video is None:

@@ -68,7 +68,7 @@ def test_what_is_named_exists() -> None:
     assert seen == set(PALETTES.values())
     names = {name for p in PALETTES.values() for name in (p.melody, p.chords, p.bass)}
     assert names <= set(INSTRUMENTS)
-    assert len(names) <= 12  # with the held note and the drums: less than a MIDI file's channels
+    assert len(names | {"tremolo strings"}) <= 15  # the channels of a MIDI file beside the drums
 
 
 def test_music_makes_way_for_words() -> None:

@@ -77,6 +77,8 @@ def _track(segment: Mapping[str, Any]) -> str:
         badges += ' <span class="badge">continues</span>'
     if segment.get("locked"):
         badges += ' <span class="badge">locked by you</span>'
+    if segment.get("composed"):
+        badges += ' <span class="badge">composed</span>'
     entry = segment.get("track_start_s")
     said = f"from {clock(entry)} of the track" if isinstance(entry, int | float) else ""
     return (
