@@ -80,12 +80,16 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 def test_tables_on_the_pages_name_every_entry() -> None:
     from segue.media.embed import EMBEDDERS
     from segue.score.export import EXPORTERS
+    from segue.tasks.melody.rewards import REWARDS as MELODY_REWARDS
     from segue.tasks.soundtrack.agents import AGENTS
     from segue.tasks.soundtrack.rewards import REWARDS
 
     soundtrack = (ROOT / "docs/tasks/soundtrack.md").read_text()
     for name in [*REWARDS, *AGENTS]:
         assert f"| `{name}` |" in soundtrack, name
+    melody = (ROOT / "docs/tasks/melody.md").read_text()
+    for name in MELODY_REWARDS:
+        assert f"| `{name}` |" in melody, name
     install = (ROOT / "docs/install.md").read_text()
     for name in set(EMBEDDERS) - {"affect"}:
         assert f"| `{name}` |" in install, name
@@ -96,7 +100,16 @@ def test_tables_on_the_pages_name_every_entry() -> None:
 
 
 @pytest.mark.parametrize(
-    "target", ["segue.score.config:ScoreConfig", "segue.tasks.soundtrack.config:SoundtrackConfig"]
+    "target",
+    [
+        "segue.score.config:ScoreConfig",
+        "segue.tasks.soundtrack.config:SoundtrackConfig",
+        "segue.tasks.melody.config:TuneConfig",
+        "segue.tasks.melody.evaluate:EvaluateConfig",
+        "segue.tasks.melody.generate:GenerateConfig",
+        "segue.tasks.melody.prepare:PrepareConfig",
+        "segue.tasks.melody.pretrain:PretrainConfig",
+    ],
 )
 def test_every_setting_is_described(target: str) -> None:
     from segue.core.names import resolve

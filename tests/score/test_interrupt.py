@@ -31,6 +31,7 @@ class Run:
         command = [sys.executable, "-m", "segue", "score", str(sample.film)]
         command += ["--library", str(sample.library), "--out", str(out), "--set", "workers=2"]
         command += ["--set", "segments.min_s=2", "--set", "segments.max_s=6"]
+        command += ["--set", "compose.segments=1"]
         environment = os.environ | {"XDG_CACHE_HOME": str(cache), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -69,6 +70,7 @@ MOMENTS: dict[str, Moment] = {
     "starting": lambda run: run.has("run/config.toml"),
     "listening": lambda run: len(run.members()) > 2,
     "heard a track": lambda run: any(run.cache.glob("segue/tracks/*/*/*.npz")),
+    "composing": lambda run: run.has("run/steps/compose/.tmp-*"),
     "mixing": lambda run: run.has("run/steps/mix/.tmp-*/.mix-*"),
     "muxing": lambda run: run.has("run/steps/mux/.tmp-*/.tmp-*"),
 }
