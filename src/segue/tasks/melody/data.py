@@ -207,7 +207,7 @@ def save(
         "inputs": inputs,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in content.items()},
     }
-    folder = folder.absolute()
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 
 from segue.core.config import Config
 from segue.core.digests import known_sha256
-from segue.core.errors import DataError, SegueError, UsageError
+from segue.core.errors import DataError, MissingExtra, SegueError, UsageError
 from segue.core.files import fingerprint
 from segue.core.progress import AddBar, silent
 from segue.music.extraction import ExtractionConfig, Melody, extract_melodies
@@ -121,8 +121,8 @@ def prepare(
         bars: adds a progress bar.
 
     Raises:
-        DataError: a source is missing, or nothing in the sources is a melody: says how many tunes
-            were left out for which reasons.
+        DataError: a source is missing, the folder cannot be written, or nothing in the sources is
+            a melody: says how many tunes were left out for which reasons.
         MissingExtra: a source needs an extra that is not installed.
         UsageError: no source is given, or `out` holds something else.
     """
@@ -138,7 +138,10 @@ def prepare(
     tunes = _read(files, config.melodies, report, bars("reading tunes", len(files)))
     if not tunes:
         raise _nothing(report, sources)
-    _save(tunes, out, config, report, inputs)
+    try:
+        _save(tunes, out, config, report, inputs)
+    except OSError as error:  # what a user can do about it: the disk, the permissions
+        raise DataError(f"cannot be written: {error.strerror or error}", where=out) from error
     return report
 
 
@@ -198,8 +201,6 @@ def _read(
     files: Sequence[tuple[str, Path]], config: ExtractionConfig, report: Prepared, advance: Any
 ) -> list[_Tune]:
     """Return the tunes with melodies; everything else goes to the report."""
-    from segue.core.errors import MissingExtra
-
     tunes: list[_Tune] = []
     rejected: Counter[str] = Counter()
     for name, path in files:
@@ -261,7 +262,8 @@ def _save(
             "steps": sum(lengths),
         }
     report.fingerprint = fingerprint_of(melodies, [row.split for row in rows])
-    save(out, melodies, rows, report=report.to_dict(), config=config.to_toml(), inputs=inputs)
+    kept = report.to_dict() | {"folder": out.name}  # the same wherever it is
+    save(out, melodies, rows, report=kept, config=config.to_toml(), inputs=inputs)
 
 
 def _draw(tunes: Sequence[_Tune], config: PrepareConfig) -> list[Split]:
@@ -277,10 +279,12 @@ def _draw(tunes: Sequence[_Tune], config: PrepareConfig) -> list[Split]:
             first.setdefault(key, number)
     groups = sorted(set(group))
     order = np.random.default_rng(config.seed).permutation(len(groups))
-    sizes = [
-        max(round(share * len(groups)), int(share > 0 and len(groups) >= 3))
-        for share in (config.validation_share, config.test_share)
-    ]
+    left = len(groups) - 1  # one is learned from, whatever the shares
+    sizes = []
+    for share in (config.validation_share, config.test_share):
+        wanted = max(round(share * len(groups)), int(share > 0 and len(groups) >= 3))
+        sizes.append(min(wanted, left))
+        left -= sizes[-1]
     split: dict[int, Split] = {}
     for place, index in enumerate(order):
         name: Split = "train"
