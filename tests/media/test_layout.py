@@ -102,3 +102,27 @@ def test_any_plan_covers_the_film(
     tracks = [c % len(library) for c in choice[: len(lengths)]]
     parts = lay_out(parts_spans, tracks, library, LayoutSettings(crossfade_s=crossfade))
     check_cover(parts, parts_spans[-1].end_s, library)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.floats(3.0, 25.0), min_size=3, max_size=6),
+    st.floats(0.0, 6.0),
+    st.sampled_from([4.0, 9.0, 60.0]),
+)
+def test_an_anchor_lies_on_its_cut(lengths: list[float], crossfade: float, other: float) -> None:
+    marks = np.concatenate([[0.0], np.cumsum(lengths)])
+    film = spans(*marks.tolist())
+    lead, made = 3.2, film[1].length_s
+    beats = np.arange(lead, lead + made, 0.6)
+    composed = Playable(lead + made + 4.0, 0.0, lead + made + 4.0, beats, beats[::4], lead)
+    library = [track(other, 0.53), composed]
+    tracks = [0, 1, *[0] * (len(film) - 2)]
+    parts = lay_out(film, tracks, library, LayoutSettings(crossfade_s=crossfade))
+    check_cover(parts, film[-1].end_s, library)
+    part = next(p for p in parts if p.track == 1)
+    at = part.start_s + Fraction(lead) - part.source_start_s
+    assert abs(at - film[1].start_s) <= Fraction(1, 48_000)
+    leaves = part.end_s - part.fade_out_s / 2
+    assert abs(leaves - film[1].end_s) <= Fraction(1, 24_000)
+    assert part.on_beat
