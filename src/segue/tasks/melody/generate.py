@@ -192,10 +192,9 @@ def generate(
     tunes = make_tunes(models, config)
     program = program_of(config.instrument)
     soundfont = Path(config.soundfont) if config.soundfont else None
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".tmp-", dir=out.parent))
     rows, renderer = [], ""
     digits = max(2, len(str(len(tunes))))
+    work = _work_folder(out)
     try:
         for i, tune in enumerate(tunes, 1):
             name = f"tune-{i:0{digits}d}"
@@ -222,6 +221,19 @@ def generate(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return facts
+
+
+def _work_folder(out: Path) -> Path:
+    """Make a folder beside the one that will hold the tunes."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".tmp-", dir=out.parent))
+    except OSError as error:
+        raise RunError(
+            f"cannot write: {error.strerror or error}",
+            where=out.parent,
+            advice="Choose a folder that can be written to",
+        ) from error
 
 
 def _row(name: str, tune: Tune, duration_s: float) -> dict[str, Any]:

@@ -72,7 +72,12 @@ def draw_samples(
     from segue.music.roll import draw_roll
     from segue.tasks.melody.figures import draw_probabilities
 
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"cannot make this folder: {error.strerror or error}", where=folder
+        ) from error
     drawn: dict[str, str] = {}
     for row, pieces in found.samples.items():
         stem = row.replace(", ", "-").replace(" ", "-").replace("/", "-")
