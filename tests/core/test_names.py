@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from segue.core.errors import UnknownName
-from segue.core.names import nearest, resolve, unknown
+from segue.core.files import fingerprint
+from segue.core.names import late_names, nearest, resolve, unknown
 
 TABLE = {
     "join": "os.path:join",
@@ -66,3 +67,13 @@ def test_nearest() -> None:
 
 def test_unknown_without_a_near_name_has_no_question() -> None:
     assert "Did you mean" not in str(unknown("agent", "qqq", ["planner"]))
+
+
+def test_names_that_are_loaded_late() -> None:
+    get, names = late_names("segue.core", {"fingerprint": "files", "absent": "files"})
+    assert get("fingerprint") is fingerprint
+    assert {"fingerprint", "absent", "__name__"} <= set(names())
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        get("nothing")
+    with pytest.raises(AttributeError):
+        get("absent")

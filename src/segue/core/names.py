@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from segue.core.errors import UnknownName
 
-__all__ = ["nearest", "resolve", "unknown"]
+__all__ = ["late_names", "nearest", "resolve", "unknown"]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -58,3 +59,24 @@ def resolve(table: Mapping[str, str], name: str, kind: str) -> Any:
             advice=f"Give one of {', '.join(sorted(table))}, or an importable package.module:Thing "
             "(PYTHONPATH=. finds a module in this folder)",
         ) from error
+
+
+def late_names(
+    package: str, where: Mapping[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """Return `__getattr__` and `__dir__` for a package whose names are loaded on first use.
+
+    Args:
+        package: the package's `__name__`.
+        where: name -> module of the package that defines it.
+    """
+
+    def get(name: str) -> Any:
+        if name in where:
+            return getattr(importlib.import_module(f"{package}.{where[name]}"), name)
+        raise AttributeError(f"module '{package}' has no attribute '{name}'")
+
+    def names() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *where})
+
+    return get, names

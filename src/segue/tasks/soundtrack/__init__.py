@@ -5,8 +5,7 @@ Names are loaded on first use, so that importing this package costs nothing.
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from segue.core.names import late_names
 
 _WHERE = {
     "BatchedSoundtrack": "batched",
@@ -31,12 +30,4 @@ _WHERE = {
 
 __all__ = sorted(_WHERE)
 
-
-def __getattr__(name: str) -> Any:
-    if name in _WHERE:
-        return getattr(importlib.import_module(f"{__name__}.{_WHERE[name]}"), name)
-    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_WHERE})
+__getattr__, __dir__ = late_names(__name__, _WHERE)
