@@ -200,10 +200,12 @@ class AttentionNetwork(LabelNetwork):
         v = self.weights[ATTENTION + "score"]
         limit = (6.0 / (len(v) + 1)) ** 0.5
         nn.init.uniform_(v, -limit, limit)  # at zero neither it nor its features would move
-        # It begins as the plain LSTM that it wraps. The original draws these parts too, and then
-        # learns much more slowly.
+        # What is attended to comes back in the next output without a bound. Drawn as large as the
+        # rest, as in the original, it grows over a piece to many times what the layer says.
         for name, size in (("input", AttentionEncoding.n_inputs), ("output", layers[0])):
-            nn.init.eye_(self.weights[f"{ATTENTION}{name}/kernel"].data[:size])
+            kernel = self.weights[f"{ATTENTION}{name}/kernel"].data
+            nn.init.normal_(kernel[:size], std=size**-0.5)
+            kernel[size:] *= 0.1
 
     def _listen(self, inputs: Tensor, state: Any) -> tuple[Tensor, Any]:
         first, others = (None, None) if state is None else state
