@@ -36,7 +36,7 @@ from segue.media.layout import Part, lay_out
 from segue.media.source import MediaInfo, probe
 from segue.score.background import Background
 from segue.score.choose import build_product_tables, choose, hear_segments, policy_agent, reserve
-from segue.score.compose.cues import Voice
+from segue.score.compose.audition import Voice
 from segue.score.compose.step import Written, compose_music, find_voice, may_compose
 from segue.score.config import ScoreConfig
 from segue.score.curves import build_report_data

@@ -17,7 +17,8 @@ import soundfile
 from segue.core.progress import silent
 from segue.media.layout import LayoutSettings, Playable, lay_out
 from segue.music.midi import read_midi
-from segue.score.compose.cues import LICENCE, Voice, compose_cues, read_cues
+from segue.score.compose.audition import Voice
+from segue.score.compose.cues import LICENCE, compose_cues, read_cues
 from segue.score.library import Music
 from tests.score.compose.conftest import segments
 
@@ -34,7 +35,8 @@ Compose = Callable[..., list[dict[str, Any]]]
 def compose(any_composer: None) -> Compose:
     def run(to: Path, stretches: list[list[int]], **changes: Any) -> list[dict[str, Any]]:
         to.mkdir(exist_ok=True)
-        given = {"segments": FILM, "speech": [], "voice": ADDITIVE, "crossfade_s": 1.0, "seed": 4}
+        given = {"segments": FILM, "speech": [], "voice": ADDITIVE, "crossfade_s": 1.0}
+        given |= {"tries": 1, "seed": 4}
         return compose_cues(stretches, to=to, advance=silent, **(given | changes))
 
     return run

@@ -27,7 +27,10 @@ from tests.score.compose.conftest import random_composer
 from tests.score.conftest import Sample
 from tests.synthetic_video import write_video
 
-SETTINGS = ["segments.min_s=2", "segments.max_s=4", "workers=1", "compose.renderer=additive"]
+SETTINGS = [
+    "segments.min_s=2", "segments.max_s=4", "workers=1", "compose.renderer=additive",
+    "compose.tries=2",
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +223,9 @@ def test_without_a_player_of_soundfonts_simple_tones_play_and_it_is_told(
     sample: Sample, any_composer: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(synth, "_made", _without_soundfonts(synth._made))
-    settings = ScoreConfig.load(assignments=[*SETTINGS[:3], "compose.segments=0"])
+    settings = ScoreConfig.load(
+        assignments=[*SETTINGS[:3], "compose.tries=1", "compose.segments=0"]
+    )
     result = score(sample.film, sample.library, tmp_path / "out", settings)
     assert result["composed"][0]["renderer"] == "additive"
     assert any("simple additive tones" in text for text in result["warnings"])

@@ -9,6 +9,7 @@
 | theme | the tune of the note RNN, and its motif |
 | unease | what tension adds |
 | underscore | the piece: motif, chords, bass, endings |
+| audition | which of several settings of a segment sounds right |
 | cues | notes to sound, and the facts about them |
 | step | what is checked, kept and handed to `segue score` |
 """

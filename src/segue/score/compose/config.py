@@ -22,6 +22,9 @@ class ComposeSettings(Config):
     1.4 for one segment in five, with 5 for nearly one in two (`docs/score.md`)."""
     segments: tuple[int, ...] = ()
     """Segments to compose for, whatever fits there: `--set compose.segments=1,3`."""
+    tries: int = Field(6, ge=1, le=8)
+    """Ways to set each segment that are played and heard before the best one is taken; 1 hears
+    none."""
     renderer: str | None = None
     """Who plays: soundfont, fluidsynth or additive; by default the first that is there."""
     soundfont: str | None = None

@@ -11,7 +11,7 @@ and `read_cues` makes tracks of them again.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from segue.music.midi import write_midi
 from segue.music.synth import render
 from segue.music.theory import Key
 from segue.score.compose import composer
+from segue.score.compose.audition import Voice, audition
 from segue.score.compose.fitting import Fit, fit_film
 from segue.score.compose.hearing import heard_moods
 from segue.score.compose.keys import choose_keys
@@ -34,8 +35,9 @@ from segue.score.compose.theme import Theme, compose_theme
 from segue.score.compose.underscore import Passage, Underscore, write_underscore
 from segue.score.library import Composed
 from segue.score.understand import FilmSegment
+from segue.tasks.melody.tunes import home_key
 
-__all__ = ["LICENCE", "Voice", "compose_cues", "read_cues"]
+__all__ = ["LICENCE", "compose_cues", "read_cues"]
 
 RATE_HZ = 48_000
 LICENCE = "composed by Segue for this film"
@@ -46,21 +48,13 @@ _SPARE_S = 0.25
 _PEAK_DB = -3.0
 
 
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """Who plays."""
-
-    renderer: str
-    """Of `segue.music.synth.RENDERERS`."""
-    soundfont: Path | None
-
-
 def compose_cues(
     stretches: Sequence[Sequence[int]],
     segments: Sequence[FilmSegment],
     speech: Sequence[tuple[float, float]],
     voice: Voice,
     crossfade_s: float,
+    tries: int,
     seed: int,
     to: Path,
     advance: Advance,
@@ -73,6 +67,7 @@ def compose_cues(
         speech: intervals (start, end) in seconds in which the melody is silent.
         voice: who plays.
         crossfade_s: the longest hand-over that the layout will make.
+        tries: variants of each segment to hear; see `audition`.
         seed: of everything random.
         to: folder for `NAME.wav` and `NAME.mid`.
         advance: told the seconds of film that are done.
@@ -86,22 +81,22 @@ def compose_cues(
     }
     lengths = {t: segments[t].span.end_s - segments[t].span.start_s for t in composed}
     fits = fit_film([([lengths[t] for t in s], [wishes[t].tempo for t in s]) for s in stretches])
-    keys = dict(
-        zip(
-            composed,
-            choose_keys(
-                [wishes[t].mode for t in composed], [wishes[t].arousal for t in composed], seed
-            ),
-            strict=True,
-        )
-    )
-    home = _longest_mode(composed, keys, lengths)
+    home = _longest_mode(composed, wishes, lengths)
     theme = compose_theme(composer.composer_for(home), home, fits[0].meter, seed)
+    keys = _keys(wishes, seed)
+    for stretch, fit in zip(stretches, fits, strict=True):
+        for i, t in enumerate(stretch):
+            if fit.bars[i]:
+                wishes[t] = audition(
+                    segments[t], wishes[t], keys[t].tonic, theme, fit.only(i), tries, voice
+                )
+            advance(float(lengths[t]) / 2)
+    keys = _keys(wishes, seed)  # the modes that won may lead to other tonics
     facts = []
     for stretch, fit in zip(stretches, fits, strict=True):
         made = _Cue(stretch, segments, speech, fit, keys, wishes, theme, crossfade_s, seed)
         facts.append(made.write(voice, to))
-        advance(float(sum(lengths[t] for t in stretch)))
+        advance(float(sum(lengths[t] for t in stretch)) / 2)
     return facts
 
 
@@ -266,12 +261,16 @@ _MOMENT = 0.25
 """Share of a bar with words from which on the melody is silent in it."""
 
 
+def _keys(wishes: dict[int, Wishes], seed: int) -> dict[int, Key]:
+    modes, arousal = [w.mode for w in wishes.values()], [w.arousal for w in wishes.values()]
+    return dict(zip(wishes, choose_keys(modes, arousal, seed), strict=True))
+
+
 def _longest_mode(
-    composed: Sequence[int], keys: dict[int, Key], lengths: dict[int, Fraction]
+    composed: Sequence[int], wishes: dict[int, Wishes], lengths: dict[int, Fraction]
 ) -> Key:
-    """Return the key of the mode that lasts longest: the theme is thought in its kind."""
+    """Return C or A in the mode that lasts longest: the theme is thought in its kind."""
     total: dict[str, Fraction] = {}
     for t in composed:
-        total[keys[t].mode] = total.get(keys[t].mode, Fraction(0)) + lengths[t]
-    mode = max(total, key=lambda m: (total[m], m))
-    return next(keys[t] for t in composed if keys[t].mode == mode)
+        total[wishes[t].mode] = total.get(wishes[t].mode, Fraction(0)) + lengths[t]
+    return home_key(Key(0, max(total, key=lambda mode: (total[mode], mode))))

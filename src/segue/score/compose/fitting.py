@@ -100,9 +100,14 @@ class Fit:
 
     def beats_per_minute(self, segment: int) -> float:
         """Return the tempo with which a segment begins, in beats of the meter."""
+        each = self.only(segment).tempos[0][1]
+        return 60.0 * MICROSECONDS / (each * self.meter.pulse_quarters)
+
+    def only(self, segment: int) -> Fit:
+        """Return the bars of one segment, at the tempo with which it begins."""
         quarter = self.starts[segment] * self.quarters_per_bar
         each = next(m for at, m in reversed(self.tempos) if at <= quarter)
-        return 60.0 * MICROSECONDS / (each * self.meter.pulse_quarters)
+        return Fit(self.meter, (0, self.bars[segment]), ((0, each),), 0.0)
 
     def tempo_map(self, shift_quarters: int = 0) -> tuple[tuple[int, float], ...]:
         """Return (tick, quarter notes per minute), as a `Piece` has it, moved later by a lead.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from segue.media.embed.music_axes import music_axes
 from segue.media.music_features import measure
 from segue.media.spectrum import HOP_S, RATE_HZ
 
-__all__ = ["heard_moods"]
+__all__ = ["heard_moods", "moods_of"]
 
 _LEAST_FRAMES = 43
 """About a second: less has no rhythm to measure."""
@@ -31,7 +31,14 @@ def heard_moods(path: Path, spans_s: Sequence[tuple[float, float]]) -> NDArray[n
     Raises:
         MediaError: the file cannot be decoded.
     """
-    frames = measure(block[0] for block in stream_audio(path, RATE_HZ, 1))
+    return moods_of((block[0] for block in stream_audio(path, RATE_HZ, 1)), spans_s)
+
+
+def moods_of(
+    blocks: Iterable[NDArray[np.float32]], spans_s: Sequence[tuple[float, float]]
+) -> NDArray[np.float64]:
+    """Return the same of sound itself, given in blocks of mono samples at 22 050 Hz."""
+    frames = measure(blocks)
     stretch, count = Stretch(frames), len(frames.rms)
     found = []
     for start_s, end_s in spans_s:

@@ -15,8 +15,9 @@ from segue.core.progress import Advance
 from segue.media.embed.music_axes import AXES
 from segue.music.synth import make_renderer
 from segue.score.compose import composer
+from segue.score.compose.audition import Voice
 from segue.score.compose.config import ComposeSettings
-from segue.score.compose.cues import Voice, compose_cues, read_cues
+from segue.score.compose.cues import compose_cues, read_cues
 from segue.score.compose.wanted import best_fits, fit, segments_to_compose, stretches
 from segue.score.config import ScoreConfig
 from segue.score.library import Music
@@ -147,13 +148,22 @@ def compose_music(
         speech,
         [voice.renderer, known_sha256(voice.soundfont) if voice.soundfont else None],
         crossfade_s,
+        config.compose.tries,
         config.seed,
     ]
     done = steps.run(
         "compose",
         inputs,
         lambda to: compose_cues(
-            pieces, segments, speech, voice, crossfade_s, config.seed, to, advance
+            pieces,
+            segments,
+            speech,
+            voice,
+            crossfade_s,
+            config.compose.tries,
+            config.seed,
+            to,
+            advance,
         ),
     )
     cues, notes = _better(done.value, segments, music, gaps)
