@@ -129,7 +129,7 @@ def tune(
     \b
     segue melody tune --run runs/melody/psi
     segue melody tune --run runs/melody/paper --preset paper --algorithm q
-    segue melody tune --run runs/melody/mine --set 'reward.weights."my_rules:leaps"=2'
+    segue melody tune --run runs/melody/mine --set 'reward.weights={"my_rules:leaps" = 2.0}'
 
     Settings are merged in this order, later wins: defaults, --preset or --config, --set, other
     options.
