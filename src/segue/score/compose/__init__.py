@@ -6,6 +6,7 @@
 | mood | what their moods ask of music |
 | keys | keys that follow the moods and each other |
 | fitting | bars and tempo, so that cuts fall on downbeats |
+| words | in which bars the melody is silent |
 | theme | the tune of the note RNN, and its motif |
 | unease | what tension adds |
 | underscore | the piece: motif, chords, bass, endings |

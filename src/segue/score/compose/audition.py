@@ -59,6 +59,7 @@ def audition(
     tonic: int,
     theme: Theme,
     grid: Fit,
+    spoken: frozenset[int],
     tries: int,
     voice: Voice,
 ) -> Wishes:
@@ -70,17 +71,18 @@ def audition(
         tonic: pitch class to play it on.
         theme: of the film.
         grid: bars and tempo of the segment.
+        spoken: its bars in which the melody is silent.
         tries: number of variants to hear; 1 takes the wishes as they are.
         voice: who plays.
     """
     found = variants(wishes)[: max(tries, 1)]
     if len(found) == 1:
         return wishes
-    return max(found, key=lambda v: fit(segment, _heard(v, tonic, theme, grid, voice)))
+    return max(found, key=lambda v: fit(segment, _heard(v, tonic, theme, grid, spoken, voice)))
 
 
 def _heard(
-    wishes: Wishes, tonic: int, theme: Theme, grid: Fit, voice: Voice
+    wishes: Wishes, tonic: int, theme: Theme, grid: Fit, spoken: frozenset[int], voice: Voice
 ) -> NDArray[np.float64]:
     """Return the mood of the first bars of a variant."""
     per_bar = grid.quarters_per_bar
@@ -91,7 +93,7 @@ def _heard(
     piece = write_underscore(
         Underscore(
             passages=[Passage(key=Key(tonic, wishes.mode), wishes=wishes, n_bars=n_bars)],
-            fit=short, theme=theme, lead_quarters=0, spoken_bars=frozenset(), closes=False,
+            fit=short, theme=theme, lead_quarters=0, spoken_bars=spoken, closes=False,
             title="",
         )
     )  # fmt: skip

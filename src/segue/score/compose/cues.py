@@ -33,6 +33,7 @@ from segue.score.compose.keys import choose_keys
 from segue.score.compose.mood import Wishes, wishes_for
 from segue.score.compose.theme import Theme, compose_theme
 from segue.score.compose.underscore import Passage, Underscore, write_underscore
+from segue.score.compose.words import spoken_bars
 from segue.score.library import Composed
 from segue.score.understand import FilmSegment
 from segue.tasks.melody.tunes import home_key
@@ -87,8 +88,10 @@ def compose_cues(
     for stretch, fit in zip(stretches, fits, strict=True):
         for i, t in enumerate(stretch):
             if fit.bars[i]:
+                only, start_s = fit.only(i), segments[t].span.start_s
+                spoken = spoken_bars(only, start_s, speech)
                 wishes[t] = audition(
-                    segments[t], wishes[t], keys[t].tonic, theme, fit.only(i), tries, voice
+                    segments[t], wishes[t], keys[t].tonic, theme, only, spoken, tries, voice
                 )
             advance(float(lengths[t]) / 2)
     keys = _keys(wishes, seed)  # the modes that won may lead to other tonics
@@ -181,7 +184,7 @@ class _Cue:
                 fit=self.fit,
                 theme=self.theme,
                 lead_quarters=self.lead,
-                spoken_bars=frozenset(self._spoken_bars()),
+                spoken_bars=spoken_bars(self.fit, self.start_s, self.speech),
                 closes=self.closes,
                 title=title,
             )
@@ -244,21 +247,6 @@ class _Cue:
         at = self.fit.seconds(whole)
         at += (self.fit.seconds(whole + 1) - at) * Fraction(quarter - whole)
         return float(self.anchor_s + at)
-
-    def _spoken_bars(self) -> Iterator[int]:
-        """Yield the bars in which somebody speaks for more than a moment."""
-        per_bar = self.fit.quarters_per_bar
-        for bar in range(self.fit.starts[-1]):
-            start, end = (
-                float(self.start_s + self.fit.seconds(b * per_bar)) for b in (bar, bar + 1)
-            )
-            spoken = sum(max(0.0, min(b, end) - max(a, start)) for a, b in self.speech)
-            if spoken > _MOMENT * (end - start):
-                yield bar
-
-
-_MOMENT = 0.25
-"""Share of a bar with words from which on the melody is silent in it."""
 
 
 def _keys(wishes: dict[int, Wishes], seed: int) -> dict[int, Key]:

@@ -141,5 +141,5 @@ def _meters(arousal: float, tension: float) -> dict[str, float]:
         "4/4": 0.0,
         "3/4": max(0.1, 0.8 - sway + 0.3 * max(0.0, arousal)),
         "6/8": max(0.1, 0.9 - sway + 0.2 * max(0.0, tension)),
-        "2/4": max(0.1, 0.9 - 0.3 * max(0.0, arousal)),
+        "2/4": max(0.1, 1.4 - 0.5 * max(0.0, arousal)),
     }

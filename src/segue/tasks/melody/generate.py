@@ -116,6 +116,7 @@ def find_models(
         prior = shipped("prior")
         name = "psi_minor" if model == "psi" and home.mode == "minor" else model
         policy = prior if use_prior else shipped(name)
+        _check_home(policy, home, key)
         return Models(policy, prior, rules)
     policy = load_model(run)
     prior = policy
@@ -124,7 +125,22 @@ def find_models(
         kept = policy.facts.get("rules")
         if isinstance(kept, dict) and parse_key(str(kept.get("key", "C major"))) == home:
             rules = RuleSettings.parse(kept, str(run / f"{MODEL}.json"))
-    return Models(prior if use_prior else policy, prior, rules)
+    player = prior if use_prior else policy
+    _check_home(player, home, key)
+    return Models(player, prior, rules)
+
+
+def _check_home(policy: StoredModel, home: Key, key: Key) -> None:
+    """Refuse a model that was tuned towards another tonic than the key's tunes are composed in."""
+    kept = policy.facts.get("rules")
+    if policy.algorithm and isinstance(kept, dict):
+        tuned = parse_key(str(kept.get("key", "C major")))
+        if home_key(tuned) != home:
+            raise UsageError(
+                f"{policy.name} was tuned for tunes like {tuned}, not like {key}",
+                advice="The shipped psi plays every key; or tune with --set "
+                f"'reward.rules.key={home}', or let the prior play with --prior",
+            )
 
 
 def shipped_composer(key: Key) -> Composer:
