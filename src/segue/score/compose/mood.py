@@ -58,7 +58,7 @@ class Palette:
 
 PALETTES: dict[tuple[str, str], Palette] = {
     ("calm", "dark"): Palette("cello", "vibraphone", "contrabass"),
-    ("calm", "plain"): Palette("piano", "cello", "contrabass"),
+    ("calm", "plain"): Palette("english horn", "cello", "contrabass"),
     ("calm", "bright"): Palette("glockenspiel", "violin", "cello"),
     ("moving", "dark"): Palette("clarinet", "choir", "contrabass"),
     ("moving", "plain"): Palette("violin", "piano", "cello"),
