@@ -18,7 +18,7 @@ class ComposeSettings(Config):
     """off, gaps (what no track of the library fits), or all (but what is locked to a track)."""
     fit_below: float = Field(1.4, ge=-1.2, le=1.8)
     """A segment is a gap when the best track's alignment with it, in the space of affect, is below
-    this. With 85 tracks the best is 1.53 to 1.77 on 45 segments of 27 clips, with 10 of them below
+    this. With 85 tracks the best is 1.53 to 1.77 on 45 segments of 26 clips, with 10 of them below
     1.4 for one segment in five, with 5 for nearly one in two (`docs/score.md`)."""
     segments: tuple[int, ...] = ()
     """Segments to compose for, whatever fits there: `--set compose.segments=1,3`."""
