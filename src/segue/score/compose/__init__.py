@@ -8,6 +8,7 @@
 | fitting | bars and tempo, so that cuts fall on downbeats |
 | words | in which bars the melody is silent |
 | theme | the tune of the note RNN, and its motif |
+| balance | how loud each instrument is to play |
 | unease | what tension adds |
 | underscore | the piece: motif, chords, bass, endings |
 | audition | which of several settings of a segment sounds right |

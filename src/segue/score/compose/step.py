@@ -27,7 +27,7 @@ from segue.score.understand import FilmSegment
 
 __all__ = ["Written", "compose_music", "find_voice", "may_compose"]
 
-VERSION = 1
+VERSION = 2
 """Raised when the code composes or plays differently, so that kept cues are not used."""
 
 _LONGEST_S = 600.0

@@ -23,6 +23,7 @@ from segue.music.harmony import Ending, harmonise
 from segue.music.instruments import program_of
 from segue.music.notes import TICKS_PER_QUARTER, Note, Part, Piece, sorted_notes
 from segue.music.theory import Key, Meter
+from segue.score.compose.balance import balanced
 from segue.score.compose.fitting import Fit
 from segue.score.compose.mood import Wishes
 from segue.score.compose.theme import Theme, plan_phrases, realise, thinned
@@ -236,7 +237,9 @@ class _Writing:
             drums = role == "drums"
             label = name if drums or crowded else f"{name} ({role})"
             place = int(drums) if crowded else _ORDER.index(role)
-            grouped.setdefault((place, label, name), []).extend(notes)
+            grouped.setdefault((place, label, name), []).extend(
+                replace(n, velocity=balanced(n.velocity, role, name)) for n in notes
+            )
         for (_, label, name), notes in sorted(grouped.items(), key=lambda item: item[0][0]):
             if name == "drums":
                 yield Part(sorted_notes(notes), is_drum=True, name=label)
