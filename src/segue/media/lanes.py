@@ -28,6 +28,7 @@ from segue.core.errors import MediaError
 from segue.core.progress import Advance, silent
 from segue.media.audio import stream_audio
 from segue.media.graph import Samples64
+from segue.media.layout import Part
 from segue.media.loudness import RATE_HZ, Meter
 from segue.media.opening import Faults
 
@@ -53,6 +54,18 @@ class MixClip:
     fade_in_s: Seconds = 0.0
     fade_out_s: Seconds = 0.0
     gain_db: float = 0.0
+
+    @classmethod
+    def of(cls, part: Part, path: Path) -> MixClip:
+        """Return the clip that plays a part of a layout; `path` is the part's track."""
+        return cls(
+            path=path,
+            start_s=part.start_s,
+            duration_s=part.end_s - part.start_s,
+            source_start_s=part.source_start_s,
+            fade_in_s=part.fade_in_s,
+            fade_out_s=part.fade_out_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

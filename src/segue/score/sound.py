@@ -60,17 +60,7 @@ def mix_sound(
     ]  # fmt: skip
 
     def build(to: Path) -> Any:
-        clips = [
-            MixClip(
-                path=music.tracks[p.track].path,
-                start_s=p.start_s,
-                duration_s=p.end_s - p.start_s,
-                source_start_s=p.source_start_s,
-                fade_in_s=p.fade_in_s,
-                fade_out_s=p.fade_out_s,
-            )
-            for p in parts
-        ]
+        clips = [MixClip.of(p, music.tracks[p.track].path) for p in parts]
         made = render_mix(clips, n_samples, original, film.speech, settings, to, advance)
         made.mix.rename(to / "mix.wav")
         stems = ["music.wav", *(["original.wav"] if made.original else [])]

@@ -37,8 +37,7 @@ from segue.music.events import N_CLASSES
 from segue.tasks.melody.lstm import Player
 from segue.tasks.melody.metrics import SHARES, Tunes, domain_statistics, n_patterns
 from segue.tasks.melody.models import StoredModel
-from segue.tasks.melody.play import Composed, Composer, random_primers
-from segue.tasks.melody.rewards import TheoryReward, mode_weights
+from segue.tasks.melody.play import Composed, random_primers, rule_composer
 from segue.tasks.melody.rules import RuleSettings
 
 __all__ = [
@@ -171,15 +170,14 @@ class _Rows:
         self._config, self._tunes = config, tunes
         self._listener: Player = prior.player()
         self._fingerprint = str(prior.facts.get("data", ""))
-        self._reward = TheoryReward(mode_weights("music_theory_only"), config.rules)
         self._judged: dict[str, tuple[Role, list[_Judged]]] = {}
 
     def composed(self, model: StoredModel, n: int, best_of: int, temperature: float) -> _Judged:
         """Let a model compose, and judge it."""
         rng = generator(self._config.seed, "evaluate", best_of)
         primers = random_primers(n, rng)
-        composer = Composer(
-            model.player(), self._listener, self._reward, with_prior=model.algorithm == "g"
+        composer = rule_composer(
+            model.player(), self._listener, model.algorithm, self._config.rules
         )
         made: Composed = composer.compose(
             primers, self._config.n_notes, rng, temperature=temperature, best_of=best_of
@@ -212,13 +210,16 @@ class _Rows:
         """Return the table with intervals and comparisons."""
         config = self._config
         rows, spread = [], {}
+        sizes = {len(s.pieces) for _, seeds in self._judged.values() for s in seeds}
+        corpus = {n: corpus_patterns(tunes, n, config.n_notes) for n in sizes} if tunes else {}
         for name, (role, seeds) in self._judged.items():
             values = {metric: _value(seeds, metric) for metric in seeds[0].counts}
             patterns = [n_patterns(s.pieces) for s in seeds]
             values["patterns"] = Value(value=float(np.mean(patterns)))
             if tunes:
-                share = np.mean([p / corpus_patterns(tunes, len(s.pieces), config.n_notes)
-                                 for p, s in zip(patterns, seeds, strict=True)])  # fmt: skip
+                share = np.mean(
+                    [p / corpus[len(s.pieces)] for p, s in zip(patterns, seeds, strict=True)]
+                )
                 values["patterns_share"] = Value(value=float(share))
             rows.append(Row(model=name, role=role, metrics=values))
             if len(seeds) > 1:

@@ -23,6 +23,7 @@ from segue.tasks.melody.acting import annealed, choose
 from segue.tasks.melody.config import TuneConfig
 from segue.tasks.melody.env import BatchedMelody
 from segue.tasks.melody.lstm import Player
+from segue.tasks.melody.rewards import MODES
 from segue.tasks.melody.targets import pays_log_p
 
 __all__ = ["ECHO_SHARE", "Earned", "compat_classes", "play_round"]
@@ -75,7 +76,7 @@ def play_round(
         _, state = player.step(state, row)
     heard = env.reset(primers)
     echo = _Echo(config, env, done, rng)
-    rewarded = pays_log_p(config.algorithm) and config.reward.mode in _WITH_LOG_P
+    rewarded = pays_log_p(config.algorithm) and MODES[config.reward.mode][1]
     keeps_listener = config.compat == "magenta" and config.algorithm == "g"
     notes, rewards, chosen, log_p = [heard], [], [], [env.log_p]
     theory_sum = log_p_sum = 0.0
@@ -122,9 +123,6 @@ def play_round(
             rows["log_p"] = np.array(log_p, dtype=np.float32).transpose(1, 0, 2)
         add(rows)
     return Earned(theory_sum / config.n_notes, log_p_sum / config.n_notes)
-
-
-_WITH_LOG_P = ("music_theory_all", "music_theory_basic", "music_theory_basic_plus_variety")
 
 
 def _explore(

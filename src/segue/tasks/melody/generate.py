@@ -22,8 +22,7 @@ from segue.music.events import events_from_classes
 from segue.music.instruments import program_of
 from segue.music.theory import Key, parse_key, parse_meter
 from segue.tasks.melody.models import MODEL, StoredModel, load_model, shipped
-from segue.tasks.melody.play import Composer
-from segue.tasks.melody.rewards import TheoryReward, mode_weights
+from segue.tasks.melody.play import Composer, rule_composer
 from segue.tasks.melody.rules import RuleSettings
 from segue.tasks.melody.tunes import Tune, compose_tunes, home_key
 
@@ -88,11 +87,8 @@ class Models:
 
     def composer(self) -> Composer:
         """Return the composer; pieces are chosen by the nine rules."""
-        return Composer(
-            self.policy.player(),
-            self.prior.player(),
-            TheoryReward(mode_weights("music_theory_only"), self.rules),
-            with_prior=self.policy.algorithm == "g",
+        return rule_composer(
+            self.policy.player(), self.prior.player(), self.policy.algorithm, self.rules
         )
 
 

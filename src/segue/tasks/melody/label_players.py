@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 
 from segue.music.events import N_CLASSES
 from segue.tasks.melody.encodings import N_LABELS, AttentionEncoding, Encoding, LookbackEncoding
-from segue.tasks.melody.lstm import FORGET_BIAS, OUTPUT_BIAS, OUTPUT_WEIGHTS, cell_names
+from segue.tasks.melody.lstm import (
+    OUTPUT_BIAS,
+    OUTPUT_WEIGHTS,
+    cell_names,
+    next_cell,
+    packed_gates,
+)
 
 __all__ = [
     "ATTENTION",
@@ -153,10 +159,7 @@ class _Cell:
 
     def __init__(self, kernel: Narrow, bias: Narrow) -> None:
         self.units = len(bias) // 4
-        i, j, f, o = np.split(np.concatenate([kernel, bias[None]]), 4, axis=1)
-        # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh over all gates is all it takes
-        packed = np.concatenate([i / 2, f / 2, o / 2, j], axis=1, dtype=np.float32)
-        packed[-1, self.units : 2 * self.units] += np.float32(FORGET_BIAS / 2)
+        packed = packed_gates(kernel, bias)
         self._kernel, self._bias = packed[:-1], packed[-1]
 
     def begin(self, batch: int) -> CellState:
@@ -166,10 +169,8 @@ class _Cell:
     def step(self, x: Narrow, state: CellState) -> tuple[Narrow, CellState]:
         """Return the hidden units [B, H] and the state (cell, hidden)."""
         cell, hidden = state
-        gates = np.tanh(np.concatenate([x, hidden], axis=1) @ self._kernel + self._bias)
-        let_in, keep, out = np.split(gates[:, : 3 * self.units] / 2 + np.float32(0.5), 3, axis=1)
-        cell = keep * cell + let_in * gates[:, 3 * self.units :]
-        hidden = out * np.tanh(cell)
+        gates = np.concatenate([x, hidden], axis=1) @ self._kernel + self._bias
+        cell, hidden = next_cell(gates, cell)
         return hidden, (cell, hidden)
 
 

@@ -28,7 +28,16 @@ from numpy.typing import NDArray
 from segue.core.errors import RunError
 from segue.music.events import N_CLASSES
 
-__all__ = ["FORGET_BIAS", "LstmPlayer", "Player", "cell_names", "log_softmax", "lstm_sizes"]
+__all__ = [
+    "FORGET_BIAS",
+    "LstmPlayer",
+    "Player",
+    "cell_names",
+    "log_softmax",
+    "lstm_sizes",
+    "next_cell",
+    "packed_gates",
+]
 
 Narrow = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -94,6 +103,32 @@ def lstm_sizes(arrays: Mapping[str, NDArray[Any]]) -> tuple[int, tuple[int, ...]
     return n_input, tuple(sizes), len(bias)
 
 
+def packed_gates(kernel: Narrow, bias: Narrow) -> Narrow:
+    """Return kernel and bias, [input + H + 1, 4 H], as `next_cell` wants the gates.
+
+    The columns are input, forget, output, candidate. All but the last are halved, because
+    sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh over all gates is all it takes.
+    """
+    i, j, f, o = np.split(np.concatenate([kernel, bias[None]]), 4, axis=1)
+    f = f.copy()
+    f[-1] += FORGET_BIAS
+    return np.concatenate([i / 2, f / 2, o / 2, j], axis=1, dtype=np.float32)
+
+
+def next_cell(gates: Narrow, cell: Narrow) -> tuple[Narrow, Narrow]:
+    """Return cell and hidden units, [B, H] each, from gates [B, 4 H], which are overwritten."""
+    np.tanh(gates, out=gates)
+    units = cell.shape[1]
+    sigmoids = gates[:, : 3 * units]
+    sigmoids *= 0.5
+    sigmoids += 0.5
+    cell = sigmoids[:, units : 2 * units] * cell
+    cell += sigmoids[:, :units] * gates[:, 3 * units :]
+    hidden = np.tanh(cell)
+    hidden *= sigmoids[:, 2 * units :]
+    return cell, hidden
+
+
 class LstmPlayer:
     """Plays an LSTM whose input is the last class, one-hot.
 
@@ -113,11 +148,7 @@ class LstmPlayer:
         self._layers: list[tuple[Narrow, Narrow, Narrow]] = []
         for layer, units in enumerate(self.units):
             kernel, bias = (arrays[name] for name in cell_names(layer))
-            i, j, f, o = np.split(np.concatenate([kernel, bias[None]]), 4, axis=1)
-            f = f.copy()
-            f[-1] += FORGET_BIAS
-            # sigmoid(x) = tanh(x / 2) / 2 + 1 / 2: one tanh over all gates is all it takes
-            packed = np.concatenate([i / 2, f / 2, o / 2, j], axis=1, dtype=np.float32)
+            packed = packed_gates(kernel, bias)
             above, below, last = packed[: -1 - units], packed[-1 - units : -1], packed[-1]
             if layer == 0:  # a one-hot input picks a row; the bias goes with it
                 above = above + last
@@ -151,15 +182,7 @@ class LstmPlayer:
             else:
                 gates += hidden @ above
                 gates += bias
-            np.tanh(gates, out=gates)
-            units = cell.shape[1]
-            sigmoids = gates[:, : 3 * units]
-            sigmoids *= 0.5
-            sigmoids += 0.5
-            cell = sigmoids[:, units : 2 * units] * cell
-            cell += sigmoids[:, :units] * gates[:, 3 * units :]
-            hidden = np.tanh(cell)
-            hidden *= sigmoids[:, 2 * units :]
+            cell, hidden = next_cell(gates, cell)
             after.append((cell, hidden))
         scores = hidden @ self._output
         scores += self._bias

@@ -18,9 +18,10 @@ from segue.music.events import N_CLASSES
 from segue.tasks.melody.acting import choose
 from segue.tasks.melody.env import BatchedMelody
 from segue.tasks.melody.lstm import Player
-from segue.tasks.melody.rewards import TheoryReward
+from segue.tasks.melody.rewards import TheoryReward, mode_weights
+from segue.tasks.melody.rules import RuleSettings
 
-__all__ = ["LOG_P_SHARE", "Composed", "Composer", "random_primers", "same_primer"]
+__all__ = ["LOG_P_SHARE", "Composed", "Composer", "random_primers", "rule_composer", "same_primer"]
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -138,6 +139,21 @@ class Composer:
             log_p.append(paid.log_p)
             theory += paid.theory
         return np.array(notes).T, np.array(log_p).T, theory
+
+
+def rule_composer(
+    policy: Player, prior: Player, algorithm: str, rules: RuleSettings | None = None
+) -> Composer:
+    """Return a composer whose pieces are judged and chosen by the nine rules, each counted once.
+
+    Args:
+        policy: what plays.
+        prior: what listens.
+        algorithm: how the policy was tuned; after G learning the prior plays, too.
+        rules: their amounts.
+    """
+    reward = TheoryReward(mode_weights("music_theory_only"), rules)
+    return Composer(policy, prior, reward, with_prior=algorithm == "g")
 
 
 def random_primers(n: int, rng: np.random.Generator) -> Ints:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import DataError
 from segue.music.events import NO_EVENT, parse_events
+from segue.music.reading import READERS
 from segue.tasks.melody.config import TuneConfig
 from segue.tasks.melody.experience import compat_classes
 from segue.tasks.melody.lstm import Player
@@ -39,7 +40,7 @@ def read_primer(text: str) -> Ints:
     from segue.music.extraction import primer_from_file
 
     path = Path(text)
-    looks_like_path = path.suffix.lower() in _SUFFIXES or "/" in text
+    looks_like_path = path.suffix.lower() in READERS or "/" in text
     classes = primer_from_file(path) if looks_like_path else parse_events(text)
     if len(classes) > MAX_PRIMER_STEPS:
         raise DataError(
@@ -48,9 +49,6 @@ def read_primer(text: str) -> Ints:
             advice="Give its last bars",
         )
     return np.asarray(classes, dtype=np.int64)
-
-
-_SUFFIXES = (".mid", ".midi", ".abc", ".musicxml", ".xml", ".mxl", ".krn")
 
 
 class Priming:

@@ -12,7 +12,7 @@ from segue.music.theory import parse_key
 from segue.tasks.melody.evaluate import Evaluation
 from segue.tasks.melody.explain import Explanation, explain
 from segue.tasks.melody.models import StoredModel, load_model, shipped
-from segue.tasks.melody.play import Composer
+from segue.tasks.melody.play import rule_composer
 from segue.tasks.melody.primers import read_primer
 from segue.tasks.melody.rewards import TheoryReward, mode_weights
 from segue.tasks.melody.rules import RuleSettings
@@ -90,10 +90,7 @@ def draw_samples(
     for name, model in networks.items():
         if name not in found.samples:
             continue
-        composer = Composer(
-            model.player(), prior.player(), TheoryReward(mode_weights("music_theory_only")),
-            with_prior=model.algorithm == "g",
-        )  # fmt: skip
+        composer = rule_composer(model.player(), prior.player(), model.algorithm)
         piece_of = found.samples[name][0]
         probabilities = composer.probabilities(piece_of[:1], piece_of)
         file = f"probabilities-{name}.png"

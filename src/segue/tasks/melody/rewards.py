@@ -159,6 +159,8 @@ _SCALE = np.array(
     [c for c in range(FIRST_ONSET, N_CLASSES) if (c - FIRST_ONSET) % 12 in C_MAJOR.pitch_classes]
 )[:15]
 """Two octaves of C major from C3 up to C5."""
+_NEXT_IN_SCALE = np.full(N_CLASSES, -1)
+_NEXT_IN_SCALE[_SCALE] = np.roll(_SCALE, -1)
 
 
 def _scale(decision: Decision) -> Floats:
@@ -166,8 +168,7 @@ def _scale(decision: Decision) -> Floats:
     a = decision.action
     before = decision.notes[-1] if decision.beat else np.full_like(a, NO_EVENT)
     before = np.asarray(decision.extras.get("observation", before))
-    after = dict(zip(_SCALE.tolist(), [*_SCALE[1:].tolist(), int(_SCALE[0])], strict=True))
-    follows = np.array([after.get(int(b), -1) for b in before]) == a
+    follows = _NEXT_IN_SCALE[before] == a
     paid = np.where(a == NO_EVENT, 0.1, 0.0)
     paid = paid + np.where((a > before) & (a < before + 3), 0.05, 0.0)
     return paid + np.where(np.isin(a, _SCALE), 0.01, 0.0) + np.where(follows, 0.8, 0.0)

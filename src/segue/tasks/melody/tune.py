@@ -27,10 +27,10 @@ from segue.tasks.melody.experience import compat_classes, play_round
 from segue.tasks.melody.lstm import Player
 from segue.tasks.melody.metrics import measure
 from segue.tasks.melody.models import StoredModel, make_network, save_model
-from segue.tasks.melody.play import Composer, random_primers
+from segue.tasks.melody.play import random_primers, rule_composer
 from segue.tasks.melody.primers import Priming
 from segue.tasks.melody.replay import Ring
-from segue.tasks.melody.rewards import TheoryReward, mode_weights
+from segue.tasks.melody.rewards import TheoryReward
 from segue.tasks.melody.rules import RULES
 
 __all__ = ["PRIOR", "preset_file", "tune"]
@@ -215,9 +215,8 @@ class _Tuning:
         config = self._config
         rng = generator(config.seed, "evaluation", self._evaluations)
         # always by the nine rules, so that runs with other weights can be compared
-        reward = TheoryReward(mode_weights("music_theory_only"), config.reward.rules)
-        composer = Composer(
-            self._policy(), self._listener, reward, with_prior=config.algorithm == "g"
+        composer = rule_composer(
+            self._policy(), self._listener, config.algorithm, config.reward.rules
         )
         made = composer.compose(
             random_primers(config.evaluate_n, rng) % compat_classes(config), config.n_notes, rng

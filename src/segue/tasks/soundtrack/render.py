@@ -220,17 +220,7 @@ def render_plan(
         for t in tracks
     ]
     parts = lay_out(spans, plan.tracks.tolist(), playables, config.layout)
-    clips = [
-        MixClip(
-            path=tracks[p.track].path,
-            start_s=p.start_s,
-            duration_s=p.end_s - p.start_s,
-            source_start_s=p.source_start_s,
-            fade_in_s=p.fade_in_s,
-            fade_out_s=p.fade_out_s,
-        )
-        for p in parts
-    ]
+    clips = [MixClip.of(p, tracks[p.track].path) for p in parts]
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".render-", dir=out.parent) as scratch:
         mixed = render_mix(
