@@ -16,6 +16,7 @@ from segue.tasks.melody.config import TuneConfig
 from segue.tasks.melody.evaluate import EvaluateConfig, evaluate
 from segue.tasks.melody.models import StoredModel
 from segue.tasks.melody.paper import PAPER, WANTED, table_rows
+from segue.tasks.melody.play import rule_composer
 from segue.tasks.melody.results import collect_runs
 from segue.tasks.melody.tune import tune
 
@@ -54,6 +55,18 @@ def test_the_rows_and_what_they_are_compared_with(prior: StoredModel, tmp_path: 
         assert low < value < high
     assert found.table.row("uniform").metrics["in_motif"].value > 0.3
     assert EvaluationTable.from_dict(found.table.to_dict()) == found.table
+
+
+def test_samples_come_with_what_was_heard_before_them(prior: StoredModel) -> None:
+    """So cold that it is greedy: heard again, the network thinks most likely what it played."""
+    config = CONFIG.model_copy(update={"temperature": 1e-5})
+    found = evaluate([("cold", prior)], prior, config)
+    assert set(found.samples) - set(found.primers) == {"uniform"}
+    composer = rule_composer(prior.player(), prior.player(), "")
+    for i in range(8):
+        piece = found.samples["cold"][i]
+        thought = composer.probabilities(found.primers["cold"][:, i], piece)
+        assert thought.argmax(axis=1).tolist() == piece.tolist()
 
 
 def test_choosing_the_best_raises_the_rules(prior: StoredModel) -> None:

@@ -20,7 +20,7 @@ Letters: `S` seeds, `n` pieces, `N` notes of each.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +87,8 @@ class Evaluation:
     """Excerpts of the training tunes by the same measures."""
     samples: dict[str, Ints] = field(default_factory=dict)
     """Row -> a few of its pieces."""
+    primers: dict[str, Ints] = field(default_factory=dict)
+    """Row -> what was heard before each of them, [P, k]; no network composed the others."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return the table's own JSON, with two more keys."""
@@ -119,7 +121,7 @@ def evaluate(
             raise RunError(
                 "tuned from another prior than the one that judges",
                 where=model.name,
-                advice="Evaluate runs of one prior together; --prior names it",
+                advice="Evaluate runs of one prior together",
             )
         grouped.setdefault(name, []).append(model)
     rows = _Rows(prior, config, Tunes(tunes) if tunes else None)
@@ -161,6 +163,8 @@ class _Judged:
     pieces: Ints
     counts: dict[str, tuple[Floats, Floats]]
     """Metric -> what is summed up and what it is divided by, [n] each."""
+    primers: Ints | None = None
+    """[P, n] what was heard before each piece."""
 
 
 class _Rows:
@@ -182,7 +186,7 @@ class _Rows:
         made: Composed = composer.compose(
             primers, self._config.n_notes, rng, temperature=temperature, best_of=best_of
         )
-        return self.judged(made.pieces, made.mean_log_p)
+        return replace(self.judged(made.pieces, made.mean_log_p), primers=primers)
 
     def judged(self, pieces: Ints, log_p: Floats | None = None) -> _Judged:
         """Measure pieces."""
@@ -241,8 +245,10 @@ class _Rows:
             judged = self.judged(excerpts)
             reference = {metric: _ratio(pair) for metric, pair in judged.counts.items()}
             reference["patterns"] = float(n_patterns(excerpts))
-        samples = {name: seeds[0].pieces[:8] for name, (_, seeds) in self._judged.items()}
-        return Evaluation(table, spread, reference, samples)
+        first = {name: seeds[0] for name, (_, seeds) in self._judged.items()}
+        samples = {name: judged.pieces[:8] for name, judged in first.items()}
+        primers = {n: j.primers[:, :8] for n, j in first.items() if j.primers is not None}
+        return Evaluation(table, spread, reference, samples, primers)
 
     def _comparisons(self) -> list[Comparison]:
         """Compare each tuned row with the prior and the baseline by rules and log p."""

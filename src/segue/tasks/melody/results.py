@@ -86,13 +86,14 @@ def draw_samples(
         piece = Piece(parts=(Part(notes_from_classes(joined), name=row),))
         draw_roll(piece, folder / name, key=parse_key("C major"))
         drawn[name] = f"Four pieces of {row}, one after another"
-    networks = {name: model for name, model in [("prior", prior), *models]}
-    for name, model in networks.items():
-        if name not in found.samples:
+    networks = [("prior", prior), *models]
+    # of several training seeds of one row the first composed the samples
+    for name, model in {n: m for n, m in reversed(networks)}.items():
+        if name not in found.primers:
             continue
         composer = rule_composer(model.player(), prior.player(), model.algorithm)
         piece_of = found.samples[name][0]
-        probabilities = composer.probabilities(piece_of[:1], piece_of)
+        probabilities = composer.probabilities(found.primers[name][:, 0], piece_of)
         file = f"probabilities-{name}.png"
         draw_probabilities(folder / file, probabilities, piece_of)
         drawn[file] = f"What {name} thought before each note of a piece"
