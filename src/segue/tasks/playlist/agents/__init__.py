@@ -1,0 +1,1 @@
+"""What learns to choose among the candidates of the prior."""

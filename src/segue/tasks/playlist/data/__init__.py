@@ -1,0 +1,1 @@
+"""From listening logs to sessions, a vocabulary and a split."""

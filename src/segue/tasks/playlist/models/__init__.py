@@ -1,0 +1,14 @@
+"""The recommenders, in a table from a short name to the class."""
+
+from __future__ import annotations
+
+__all__ = ["MODELS"]
+
+MODELS = {
+    "popularity": "segue.tasks.playlist.models.popularity:Popularity",
+    "item-cf": "segue.tasks.playlist.models.item_cf:ItemCF",
+    "user-cf": "segue.tasks.playlist.models.user_cf:UserCF",
+    "markov": "segue.tasks.playlist.models.markov:Markov",
+    "fused": "segue.tasks.playlist.models.fused:Fused",
+    "sasrec": "segue.tasks.playlist.models.sasrec:SASRec",
+}

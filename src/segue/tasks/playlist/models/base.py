@@ -1,0 +1,152 @@
+"""What every recommender does: fit, score, recommend, be saved and loaded.
+
+A recommender is made from its settings, fitted on sessions, and asked with queries: sessions whose
+next track is wanted. `score` is all that a model must write; ranks and lists follow from it, and a
+model that has a faster way to them overrides it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.core.config import Config
+from segue.core.errors import DataError, MissingModel
+from segue.core.files import atomic_write, read_json, write_json
+from segue.tasks.playlist.ranking import Repeats, Scores, mid_ranks, top_tracks
+from segue.tasks.playlist.sessions import Sessions
+
+__all__ = ["Arrays", "Recommender"]
+
+Arrays = dict[str, NDArray[Any]]
+
+_BATCH = 512
+
+
+class Recommender(ABC):
+    """One model that says what may come next.
+
+    Args:
+        config: its settings, an instance of `config_type`.
+    """
+
+    name: ClassVar[str]
+    """Short name, as in the table MODELS."""
+    config_type: ClassVar[type[Config]]
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config: Any = config if config is not None else self.config_type()
+        self.n_tracks = 0
+
+    @abstractmethod
+    def fit(
+        self,
+        sessions: Sessions,
+        n_tracks: int,
+        *,
+        validation: Sessions | None = None,
+        advance: Callable[[float], None] | None = None,
+    ) -> Self:
+        """Learn from `sessions`, in order of time, over a vocabulary of `n_tracks`; return self.
+
+        Args:
+            sessions: [S].
+            n_tracks: V.
+            validation: later sessions, for models that choose something on them.
+            advance: is told the share of the work that has been done since the last call.
+        """
+
+    @abstractmethod
+    def score(self, queries: Sessions) -> Scores:
+        """Return scores [B, V], dense or sparse; see `ranking`. An empty query is allowed."""
+
+    @abstractmethod
+    def arrays(self) -> Arrays:
+        """Return everything that was fitted."""
+
+    @abstractmethod
+    def restore(self, arrays: Arrays) -> None:
+        """Put back what `arrays` returned."""
+
+    def recommend(
+        self, queries: Sessions, n: int, *, repeats: Repeats = "allowed"
+    ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+        """Return the best `n` tracks of each query and their scores; see `ranking.top_tracks`."""
+        found = [
+            top_tracks(self.score(batch), batch, n, repeats=repeats) for batch in _batches(queries)
+        ]
+        if not found:
+            return np.zeros((0, n), dtype=np.int32), np.zeros((0, n), dtype=np.float32)
+        return np.concatenate([t for t, _ in found]), np.concatenate([v for _, v in found])
+
+    def ranks(
+        self, queries: Sessions, targets: NDArray[np.int32], *, repeats: Repeats = "allowed"
+    ) -> NDArray[np.float64]:
+        """Return the rank of each target among all tracks, [B]; see `ranking.mid_ranks`."""
+        found, done = [], 0
+        for batch in _batches(queries):
+            wanted = targets[done : done + len(batch)]
+            found.append(mid_ranks(self.score(batch), batch, wanted, repeats=repeats))
+            done += len(batch)
+        return np.concatenate(found) if found else np.zeros(0)
+
+    def save(self, folder: Path) -> None:
+        """Write model.safetensors and model.json into `folder`."""
+        from safetensors.numpy import save
+
+        folder.mkdir(parents=True, exist_ok=True)
+        kept = {name: np.ascontiguousarray(value) for name, value in self.arrays().items()}
+        content = save(kept)
+        atomic_write(folder / "model.safetensors", content)
+        facts = {
+            "model": self.name,
+            "settings": self.config.model_dump(mode="json"),
+            "n_tracks": self.n_tracks,
+            "sha256": hashlib.sha256(content).hexdigest(),
+        }
+        write_json(folder / "model.json", facts)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises:
+            MissingModel: there is no model in `folder`.
+            DataError: it is damaged, or is another model.
+        """
+        from safetensors.numpy import load
+
+        try:
+            facts = read_json(folder / "model.json")
+            content = (folder / "model.safetensors").read_bytes()
+        except FileNotFoundError as error:
+            raise MissingModel(
+                f"no {cls.name} model here: {Path(str(error.filename)).name} is missing",
+                where=folder,
+                advice="Make one with `segue playlist pretrain`",
+            ) from None
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot read this model: {error}", where=folder) from None
+        if not isinstance(facts, dict) or facts.get("model") != cls.name:
+            raise DataError(f"this is not a {cls.name} model", where=folder)
+        if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
+            raise DataError(
+                "model.safetensors is damaged: its content is not what was written",
+                where=folder,
+                advice="Make it again with `segue playlist pretrain`",
+            )
+        model = cls(cls.config_type.parse(facts["settings"], str(folder / "model.json")))
+        model.n_tracks = int(facts["n_tracks"])
+        model.restore(load(content))
+        return model
+
+
+def _batches(queries: Sessions) -> list[Sessions]:
+    n = len(queries)
+    return [queries.part(start, min(start + _BATCH, n)) for start in range(0, n, _BATCH)]
