@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -19,6 +18,8 @@ from numpy.typing import NDArray
 from segue.core.config import Config
 from segue.core.errors import DataError, MissingModel
 from segue.core.files import atomic_write, read_json, write_json
+from segue.core.progress import Advance, silent
+from segue.tasks.playlist.models import MODELS
 from segue.tasks.playlist.ranking import Repeats, Scores, mid_ranks, top_tracks
 from segue.tasks.playlist.sessions import Sessions
 
@@ -39,10 +40,17 @@ class Recommender(ABC):
     name: ClassVar[str]
     """Short name, as in the table MODELS."""
     config_type: ClassVar[type[Config]]
+    seeded: ClassVar[bool] = False
+    """Whether it learns by chance: then its settings have a `seed`, and several are reported."""
+
+    chooses: ClassVar[bool] = False
+    """Whether `fit` chooses something on validation sessions, so that `refit` must follow."""
 
     def __init__(self, config: Config | None = None) -> None:
         self.config: Any = config if config is not None else self.config_type()
         self.n_tracks = 0
+        self.workspace: Path | None = None
+        """Folder where a long training keeps its checkpoints; None keeps none."""
 
     @abstractmethod
     def fit(
@@ -51,7 +59,7 @@ class Recommender(ABC):
         n_tracks: int,
         *,
         validation: Sessions | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Advance = silent,
     ) -> Self:
         """Learn from `sessions`, in order of time, over a vocabulary of `n_tracks`; return self.
 
@@ -61,6 +69,13 @@ class Recommender(ABC):
             validation: later sessions, for models that choose something on them.
             advance: is told the share of the work that has been done since the last call.
         """
+
+    def refit(self, sessions: Sessions, *, advance: Advance = silent) -> Self:
+        """Learn again from `sessions`, which hold all that is known by now; return self.
+
+        What `fit` chose on its validation sessions is kept.
+        """
+        return self.fit(sessions, self.n_tracks, advance=advance)
 
     @abstractmethod
     def score(self, queries: Sessions) -> Scores:
@@ -96,6 +111,11 @@ class Recommender(ABC):
             done += len(batch)
         return np.concatenate(found) if found else np.zeros(0)
 
+    @classmethod
+    def known_as(cls) -> str:
+        """Return the short name, or `package.module:Class` for one that is not of the table."""
+        return cls.name if cls.name in MODELS else f"{cls.__module__}:{cls.__qualname__}"
+
     def save(self, folder: Path) -> None:
         """Write model.safetensors and model.json into `folder`."""
         from safetensors.numpy import save
@@ -105,7 +125,7 @@ class Recommender(ABC):
         content = save(kept)
         atomic_write(folder / "model.safetensors", content)
         facts = {
-            "model": self.name,
+            "name": self.known_as(),
             "settings": self.config.model_dump(mode="json"),
             "n_tracks": self.n_tracks,
             "sha256": hashlib.sha256(content).hexdigest(),
@@ -133,7 +153,7 @@ class Recommender(ABC):
             ) from None
         except (OSError, ValueError) as error:
             raise DataError(f"cannot read this model: {error}", where=folder) from None
-        if not isinstance(facts, dict) or facts.get("model") != cls.name:
+        if not isinstance(facts, dict) or facts.get("name") != cls.known_as():
             raise DataError(f"this is not a {cls.name} model", where=folder)
         if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
             raise DataError(
