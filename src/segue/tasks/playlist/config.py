@@ -5,16 +5,18 @@ The settings of each model stand beside the model; `PretrainConfig.settings` cha
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
+from segue.core.errors import UsageError
 from segue.core.names import unknown
 from segue.tasks.playlist.models import MODELS
 from segue.tasks.playlist.protocol import Protocol
 
-__all__ = ["EvaluateConfig", "PretrainConfig"]
+__all__ = ["EvaluateConfig", "PretrainConfig", "preset_file"]
 
 
 class PretrainConfig(Config):
@@ -55,3 +57,21 @@ class EvaluateConfig(Config):
     """Of the draw and of the intervals."""
     resamples: int = Field(1000, ge=100)
     """Of the bootstrap."""
+
+
+def preset_file(preset: str | None, file: Path | None) -> Path | None:
+    """Return the file of a preset that ships, or `file` when there is no preset.
+
+    Raises:
+        UsageError: both are given.
+        UnknownName: no such preset.
+    """
+    if preset is None:
+        return file
+    if file is not None:
+        raise UsageError("--preset and --config are both given", advice="Give one of them")
+    folder = Path(__file__).parent / "presets"
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if preset not in known:
+        raise unknown("preset", preset, known)
+    return folder / f"{preset}.toml"

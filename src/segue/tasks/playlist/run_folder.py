@@ -65,8 +65,8 @@ def stored_models(run: Path) -> dict[str, list[Path]]:
     return {name: found[name] for name in [*order, *sorted(set(found) - set(order))]}
 
 
-def load_model(run: Path, name: str, seed: int | None = None) -> Recommender:
-    """Load a model of a run; without `seed` the first one.
+def load_model(run: Path, name: str, folder: Path | None = None) -> Recommender:
+    """Load a model of a run; without `folder` the one of its first seed.
 
     Raises:
         UnknownName: the run has no such model.
@@ -76,8 +76,4 @@ def load_model(run: Path, name: str, seed: int | None = None) -> Recommender:
     stored = stored_models(run)
     if name not in stored:
         raise unknown("model of this run", name, stored, where=run)
-    folders = stored[name]
-    chosen = folders[0] if seed is None else model_folder(run, name, seed)
-    if chosen not in folders:
-        raise UsageError(f"'{name}' was not trained with seed {seed}", where=run)
-    return model_class(name).load(chosen)
+    return model_class(name).load(folder or stored[name][0])
