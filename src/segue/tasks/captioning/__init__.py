@@ -1,0 +1,14 @@
+"""Captions of films from picture and sound: a bimodal transformer, tuned by reinforcement learning.
+
+Names are loaded on first use, so that importing this package costs nothing.
+"""
+
+from __future__ import annotations
+
+from segue.core.names import late_names
+
+_WHERE: dict[str, str] = {}
+
+__all__ = sorted(_WHERE)
+
+__getattr__, __dir__ = late_names(__name__, _WHERE)

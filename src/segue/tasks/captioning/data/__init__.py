@@ -1,0 +1,1 @@
+"""From caption files and feature folders to token arrays."""

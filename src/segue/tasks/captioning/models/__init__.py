@@ -1,0 +1,1 @@
+"""Encoders, worker, manager, critic and the decoding of captions."""
