@@ -106,10 +106,11 @@ def recommend(
         raise click.UsageError("Give --history or --batch, and not both.")
     from segue.core.options import print_json
     from segue.tasks.playlist.history import read_history
+    from segue.tasks.playlist.ranking import Repeats
     from segue.tasks.playlist.recommend import Suggester, answer_batch
 
     suggester = Suggester(run_folder, model or "")
-    repeats = "masked" if masked else "allowed"
+    repeats: Repeats = "masked" if masked else "allowed"
     if batch is not None:
         answer_batch(suggester, batch, n, repeats, sys.stdout)
         return

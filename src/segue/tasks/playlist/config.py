@@ -14,7 +14,6 @@ from segue.core.config import Config
 from segue.core.errors import UsageError
 from segue.core.names import unknown
 from segue.tasks.playlist.models import MODELS
-from segue.tasks.playlist.protocol import Protocol
 
 __all__ = ["EvaluateConfig", "PretrainConfig", "preset_file"]
 
@@ -46,7 +45,7 @@ class EvaluateConfig(Config):
 
     part: Literal["validation", "test"] = "test"
     """Which sessions; what is chosen by looking belongs on `validation`."""
-    protocol: Protocol = "last"
+    protocol: Literal["last", "prefixes", "playlists"] = "last"
     """last: the last track of each session; prefixes: every track but the first; playlists: the
     last five tracks, all hidden, to be continued by a list of five."""
     repeats: Literal["natural", "allowed", "masked"] = "natural"

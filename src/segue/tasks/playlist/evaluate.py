@@ -27,12 +27,12 @@ from segue.core.progress import Advance, silent
 from segue.core.seeding import generator
 from segue.core.tables import Data, EvaluationTable, Role, Row, Value
 from segue.tasks.playlist.config import EvaluateConfig
-from segue.tasks.playlist.data.prepared import Prepared, read_vocabulary
+from segue.tasks.playlist.data.prepared import Prepared
 from segue.tasks.playlist.metrics import CUTS, coverage, list_metrics, rank_metrics
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.protocol import questions
 from segue.tasks.playlist.ranking import Repeats
-from segue.tasks.playlist.run_folder import load_model, stored_models
+from segue.tasks.playlist.run_folder import load_model, read_vocabulary, stored_models
 from segue.tasks.playlist.sessions import UNKNOWN, Sessions
 
 __all__ = ["Questions", "ask", "evaluate", "natural_repeats"]
@@ -100,7 +100,7 @@ def evaluate(
     _same_vocabulary(run, data)
     asked = ask(data, config)
     rows = list(_systems(run))
-    heard = Sessions.join([data.train, data.validation])
+    heard = data.before_test
     vectors = track_vectors(heard, len(data.vocabulary))
     scores: dict[str, dict[str, list[Floats]]] = {}
     roles: dict[str, Role] = {"random": "random"}
@@ -157,7 +157,7 @@ def _title(data: Prepared, config: EvaluateConfig, asked: Questions) -> str:
 
 
 def _same_vocabulary(run: Path, data: Prepared) -> None:
-    kept = read_vocabulary(run / "vocabulary")
+    kept = read_vocabulary(run)
     if (kept.artists, kept.titles) != (data.vocabulary.artists, data.vocabulary.titles):
         raise UsageError(
             f"this run was made from other data than {data.name}: the tracks differ",

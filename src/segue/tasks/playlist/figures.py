@@ -55,8 +55,8 @@ def draw_learning(path: Path, logs: Mapping[str, Sequence[Mapping[str, Any]]]) -
             points = [(line["step"], line[key]) for line in lines
                       if isinstance(line.get(key), int | float)]  # fmt: skip
             if len(points) > 1:
-                steps, values = zip(*points, strict=True)
-                panels.setdefault(key, []).append((name, list(steps), list(values)))
+                steps, values = [x for x, _ in points], [y for _, y in points]
+                panels.setdefault(key, []).append((name, steps, values))
     if not panels:
         return
     columns = min(3, len(panels))

@@ -15,11 +15,11 @@ from segue.core.errors import ConfigError, DataError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.tasks.playlist.config import PretrainConfig
-from segue.tasks.playlist.data.prepared import Prepared, write_vocabulary
+from segue.tasks.playlist.data.prepared import Prepared
 from segue.tasks.playlist.metrics import rank_metrics
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.protocol import questions
-from segue.tasks.playlist.run_folder import model_class, model_folder
+from segue.tasks.playlist.run_folder import model_class, model_folder, write_vocabulary
 from segue.tasks.playlist.sessions import Sessions
 
 __all__ = ["pretrain"]
@@ -57,12 +57,12 @@ def pretrain(
     else:
         run = Run.create(folder, config or PretrainConfig(), data_hash=data.fingerprint)
     with run, run.interruptible() as stop:
-        whole = Sessions.join([data.train, data.validation])
+        whole = data.before_test
         if not len(whole.tracks):
             raise DataError("there is no play to learn from", where=data.name)
         jobs = _jobs(run.config)
         models = {job: _make(run.config, *job) for job in jobs}  # a wrong setting fails at once
-        write_vocabulary(folder / "vocabulary", data.vocabulary)
+        write_vocabulary(folder, data.vocabulary)
         found: dict[str, Any] = run.state.get("models", {})
         advance(run.step / len(jobs))
         for step, job in enumerate(jobs[run.step :], start=run.step + 1):

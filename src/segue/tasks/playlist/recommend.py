@@ -11,11 +11,12 @@ from typing import Any, TextIO
 import numpy as np
 
 from segue.core.errors import DataError, SegueError, UsageError
-from segue.tasks.playlist.data.prepared import Vocabulary, read_vocabulary
-from segue.tasks.playlist.history import Heard, match_history, read_history
+from segue.tasks.playlist.data.prepared import Vocabulary
+from segue.tasks.playlist.history import Heard, read_history
+from segue.tasks.playlist.matching import TrackIndex
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.ranking import Repeats
-from segue.tasks.playlist.run_folder import load_model, stored_models
+from segue.tasks.playlist.run_folder import load_model, read_vocabulary, stored_models
 from segue.tasks.playlist.sessions import Sessions
 
 __all__ = ["Recommendation", "Recommended", "Suggester", "answer_batch"]
@@ -33,16 +34,18 @@ class Recommended:
     """Whether it is in the history."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Recommendation:
     """What to play after one history."""
 
     model: str
     tracks: tuple[Recommended, ...]
     known: int
-    """Tracks of the history that the run knows."""
+    """Plays of the history that the run knows."""
     unknown: tuple[str, ...]
     """Tracks of the history that it does not know, as they were given."""
+    ambiguous: tuple[str, ...]
+    """Tracks whose spelling fits several that the run knows; the most played was taken."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON-like values."""
@@ -62,7 +65,8 @@ class Suggester:
     """
 
     def __init__(self, run: Path, model: str = "") -> None:
-        self.vocabulary: Vocabulary = read_vocabulary(run / "vocabulary")
+        self.vocabulary: Vocabulary = read_vocabulary(run)
+        self._index = TrackIndex(self.vocabulary)
         self.name = model or _best(run)
         self.model: Recommender = load_model(run, self.name)
 
@@ -74,7 +78,8 @@ class Suggester:
         Raises:
             UsageError: the run knows no track of the history.
         """
-        numbers, unknown = match_history(heard, self.vocabulary)
+        found = self._index.match(heard)
+        numbers, unknown = found.tracks, found.unknown
         if not len(numbers):
             raise UsageError(
                 f"none of the {len(heard)} tracks of the history is known to this run",
@@ -95,7 +100,13 @@ class Suggester:
             for place, (track, score) in enumerate(zip(tracks[0], scores[0], strict=True), start=1)
             if track >= 0 and np.isfinite(score)
         ]
-        return Recommendation(self.name, tuple(chosen), len(numbers), tuple(unknown))
+        return Recommendation(
+            model=self.name,
+            tracks=tuple(chosen),
+            known=len(numbers),
+            unknown=tuple(unknown),
+            ambiguous=tuple(found.ambiguous),
+        )
 
 
 def answer_batch(suggester: Suggester, path: Path, n: int, repeats: Repeats, out: TextIO) -> int:

@@ -1,7 +1,7 @@
 """Where a run keeps its models, its agents and the names of the tracks.
 
     RUN/config.toml, versions.json ...   of `pretrain`
-    RUN/vocabulary/tracks.parquet        names and plays of the tracks
+    RUN/vocabulary.json                  names and plays of the tracks
     RUN/models/<name>/                   a model without chance
     RUN/models/<name>-<seed>/            one that learns by chance
     RUN/agents/<name>-<seed>/            an agent of `tune`; a run of its own
@@ -11,16 +11,30 @@ A run is all that `recommend` needs; the training data can be gone.
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
-from segue.core.errors import MissingModel, UsageError
-from segue.core.files import read_json
+import numpy as np
+
+from segue.core.errors import DataError, MissingModel, UsageError
+from segue.core.files import atomic_write, read_json
 from segue.core.names import resolve, unknown
+from segue.tasks.playlist.data.prepared import Vocabulary
 from segue.tasks.playlist.models import MODELS
 from segue.tasks.playlist.models.base import Recommender
 
-__all__ = ["load_model", "model_class", "model_folder", "stored_models"]
+__all__ = [
+    "load_model",
+    "model_class",
+    "model_folder",
+    "read_vocabulary",
+    "stored_models",
+    "write_vocabulary",
+]
+
+_VOCABULARY = "vocabulary.json"
+_ADVICE = "Make it with `segue playlist pretrain --data DIR --run RUN`"
 
 
 def model_class(name: str) -> type[Recommender]:
@@ -59,10 +73,45 @@ def stored_models(run: Path) -> dict[str, list[Path]]:
         raise MissingModel(
             "no models of `segue playlist pretrain` in this run",
             where=run,
-            advice="Make them with `segue playlist pretrain --data DIR --run RUN`",
+            advice=_ADVICE,
         )
     order = [name for name in MODELS if name in found]
     return {name: found[name] for name in [*order, *sorted(set(found) - set(order))]}
+
+
+def write_vocabulary(run: Path, vocabulary: Vocabulary) -> None:
+    """Keep the names of the tracks in the run."""
+    kept = {
+        "artists": vocabulary.artists,
+        "titles": vocabulary.titles,
+        "plays": vocabulary.plays.tolist(),
+    }
+    atomic_write(run / _VOCABULARY, json.dumps(kept, ensure_ascii=True))
+
+
+def read_vocabulary(run: Path) -> Vocabulary:
+    """Return the names of the tracks of a run.
+
+    Raises:
+        MissingModel: this is no run of `pretrain`.
+        DataError: the file is damaged.
+    """
+    path = run / _VOCABULARY
+    try:
+        kept = read_json(path)
+        names = tuple(map(str, kept["artists"])), tuple(map(str, kept["titles"]))
+        plays = np.asarray(kept["plays"], dtype=np.int64)
+    except FileNotFoundError:
+        raise MissingModel(
+            f"no run of `segue playlist pretrain` here: {_VOCABULARY} is missing",
+            where=run,
+            advice=_ADVICE,
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"this file is damaged: {error!r}", where=path) from None
+    if not len(names[0]) == len(names[1]) == len(plays):
+        raise DataError("this file is damaged: its columns are not equally long", where=path)
+    return Vocabulary(artists=names[0], titles=names[1], plays=plays)
 
 
 def load_model(run: Path, name: str, folder: Path | None = None) -> Recommender:
