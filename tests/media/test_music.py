@@ -12,6 +12,7 @@ from segue.media import music_features, rhythm, spectrum
 from segue.media.affect_features import AFFECT, TIMBRE, Stretch
 from segue.media.audio import write_wav
 from segue.media.key import PITCH_CLASSES, find_key, pitch_profile
+from segue.media.source import probe
 from segue.media.spectrum import HOP_S, RATE_HZ
 from segue.media.track import N_PEAKS, TrackAnalysis, analyse_track
 from tests.synthetic_audio import cadence, clicks, noise, note, tone, write_audio
@@ -243,6 +244,15 @@ def test_a_file_that_breaks_off_is_used_with_a_warning(tmp_path: Path) -> None:
     half = analyse_track(tmp_path / "half.flac")
     assert half.duration_s < 5
     assert any("its header says 8.0 s" in text for text in half.warnings)
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.ogg", "libopus"), ("a.mp3", "libmp3lame")])
+def test_tags_are_found_wherever_a_container_keeps_them(
+    tmp_path: Path, name: str, codec: str
+) -> None:
+    tags = {"artist": "Someone", "genre": "Jazz"}
+    path = write_audio(tmp_path / name, tone(440, 1, 48_000), 48_000, codec, tags=tags)
+    assert probe(path).tags.items() >= tags.items()
 
 
 def test_tags_come_in_lower_case(tmp_path: Path) -> None:

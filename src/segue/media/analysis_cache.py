@@ -17,8 +17,8 @@ from segue.media.track import TrackAnalysis
 
 __all__ = ["VERSION", "entry_path", "load", "store"]
 
-VERSION = 3
-"""To be raised whenever a change of the code changes any number of an analysis."""
+VERSION = 4
+"""To be raised whenever a change of the code changes anything in an analysis."""
 
 _LARGEST = 64 << 20
 """Bytes; the analysis of ten hours of music has 13 MB."""

@@ -153,6 +153,8 @@ def probe(path: str | Path) -> MediaInfo:
         header_s = Fraction(container.duration, 1_000_000) if container.duration else None
         tags = {key.lower(): value for key, value in container.metadata.items()}
         video, audio = picture_stream(container), sound_stream(container)
+        if container.format.name == "ogg" and audio is not None:  # keeps a file's tags there
+            tags = {key.lower(): value for key, value in audio.metadata.items()} | tags
         announced = video is not None and video.width and video.frames
         first = _first_frame(container, video) if video else None
         timecodes = [s.metadata.get("timecode", "") for s in container.streams if s.type != "audio"]
