@@ -8,6 +8,7 @@ MODELS = {
     "popularity": "segue.tasks.playlist.models.popularity:Popularity",
     "item-cf": "segue.tasks.playlist.models.item_cf:ItemCF",
     "user-cf": "segue.tasks.playlist.models.user_cf:UserCF",
+    "session-knn": "segue.tasks.playlist.models.user_cf:SessionKNN",
     "markov": "segue.tasks.playlist.models.markov:Markov",
     "fused": "segue.tasks.playlist.models.fused:Fused",
     "sasrec": "segue.tasks.playlist.models.sasrec:SASRec",
