@@ -79,7 +79,7 @@ class PlaylistEnv(gymnasium.Env[Narrow, Any]):
 
     ## Rewards
     The weighted sum of terms of `rewards.REWARDS`; each weighted part is in `info`, with `track`,
-    `hit` and `skipped`. Returns of a list are figures of the list, see there.
+    `wanted` and `skipped`. Returns of a list are figures of the list, see there.
 
     ## Starting State
     A query drawn at random and the noise of the listener. Options of `reset`: `query`, its number;
