@@ -1,0 +1,100 @@
+"""Losses of a next-track model: how the target is told from other tracks.
+
+With `s` the target's logit, `n_j` those of the `K` tracks that it is told from:
+
+    softmax          log(e^s + sum_j e^(n_j + c_j)) - s      c_j = 0, j runs over all other tracks
+    sampled softmax  the same                                c_j = -log(K q_j): the sum estimates
+                                                             that over all tracks (Bengio and
+                                                             Senecal 2008)
+    bce              -log sigmoid(s) - sum_j log(1 - sigmoid(n_j))      (Kang and McAuley 2018)
+    gbce             -beta log sigmoid(s) - sum_j log(1 - sigmoid(n_j)) (Petrov and Macdonald 2023)
+
+all as means over the `P` targets of a batch; the binary ones are divided by K + 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["SharedSoftmax", "binary_loss", "calibrated_power", "softmax_loss"]
+
+
+class SharedSoftmax(torch.autograd.Function):
+    """Softmax loss when all targets are told from the same tracks.
+
+    The gradient is worked out together with the loss, in the one large array, which is kept for the
+    next call: half of the time of the same formula in single steps.
+    """
+
+    _kept: Tensor = torch.empty(0)
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        states: Tensor,
+        wanted: Tensor,
+        wanted_bias: Tensor,
+        others: Tensor,
+        others_bias: Tensor,
+        own: Tensor,
+    ) -> Tensor:
+        """Return the mean loss.
+
+        Args:
+            ctx: torch's.
+            states: [P, D].
+            wanted: vectors of the targets, [P, D].
+            wanted_bias: [P].
+            others: vectors of the other tracks, [K, D].
+            others_bias: their biases with the correction, [K].
+            own: number of the target among the other tracks, where it is left out, else -1, [P].
+        """
+        n, count = states.shape[0], others.shape[0]
+        if SharedSoftmax._kept.numel() < n * count:
+            SharedSoftmax._kept = torch.empty(n * count)
+        logits = SharedSoftmax._kept[: n * count].view(n, count)
+        torch.addmm(others_bias, states, others.T, out=logits)
+        rows = torch.nonzero(own >= 0)[:, 0]
+        logits[rows, own[rows]] = -torch.inf
+        target = (states * wanted).sum(dim=1) + wanted_bias
+        top = torch.maximum(logits.amax(dim=1), target)
+        logits.sub_(top[:, None]).exp_()
+        own_part = (target - top).exp_()
+        whole = logits.sum(dim=1) + own_part
+        loss = (whole.log() + top - target).mean()
+        logits.mul_((1 / (n * whole))[:, None])
+        pull = (own_part / whole - 1) / n
+        ctx.save_for_backward(
+            torch.addmm(wanted * pull[:, None], logits, others),
+            states * pull[:, None],
+            pull,
+            logits.T @ states,
+            logits.sum(dim=0),
+        )
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients that were worked out in `forward`."""
+        return (*(gradient * part for part in ctx.saved_tensors), None)
+
+
+def softmax_loss(target: Tensor, others: Tensor) -> Tensor:
+    """Return the mean softmax loss of logits [P] and [P, K]; minus infinity leaves one out."""
+    return (torch.logsumexp(torch.cat([target[:, None], others], dim=1), dim=1) - target).mean()
+
+
+def binary_loss(target: Tensor, others: Tensor, power: float = 1.0) -> Tensor:
+    """Return the mean binary loss of logits [P] and [P, K]; minus infinity leaves one out."""
+    positive = power * functional.softplus(-target)
+    return (positive + functional.softplus(others).sum(dim=1)).mean() / (1 + others.shape[1])
+
+
+def calibrated_power(negatives: int, n_tracks: int, calibration: float) -> float:
+    """Return beta of gbce: Petrov and Macdonald (2023), section 5."""
+    share = min(1.0, negatives / max(1, n_tracks - 1))
+    return share * (calibration * (1 - 1 / share) + 1 / share)

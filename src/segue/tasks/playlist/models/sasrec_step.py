@@ -1,0 +1,224 @@
+"""One update of SASRec: which tracks it touches, its loss, and what it changes.
+
+The vectors of the tracks that a batch reads, wants or draws are looked up in a small table of their
+own; the gradient belongs to that table, and only those rows of the large one are changed.
+
+`B` sessions, `T` places, `P` targets, `K` drawn tracks, `U` tracks of the small table, `D` numbers,
+`V` tracks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from segue.core.seeding import generator
+from segue.tasks.playlist.models.sasrec_adam import RowAdam
+from segue.tasks.playlist.models.sasrec_batches import Batch
+from segue.tasks.playlist.models.sasrec_config import SASRecConfig
+from segue.tasks.playlist.models.sasrec_losses import (
+    SharedSoftmax,
+    binary_loss,
+    calibrated_power,
+    softmax_loss,
+)
+from segue.tasks.playlist.models.sasrec_network import SASRecNetwork
+from segue.tasks.playlist.models.track_vectors import track_vectors
+from segue.tasks.playlist.sessions import Sessions
+
+__all__ = ["Learner"]
+
+Longs = NDArray[np.int64]
+Narrow = NDArray[np.float32]
+
+
+class Learner:
+    """Network, vectors, biases and their optimisers.
+
+    Args:
+        config: settings.
+        sessions: what is learned from, [S].
+        n_tracks: V.
+    """
+
+    def __init__(self, config: SASRecConfig, sessions: Sessions, n_tracks: int) -> None:
+        self.config = config
+        self.plays = np.bincount(sessions.tracks[sessions.tracks >= 0], minlength=n_tracks)
+        seed = int(generator(config.seed, "sasrec network").integers(2**62))
+        self.random = torch.Generator().manual_seed(seed)
+        self.negatives = generator(config.seed, "sasrec negatives")
+        self.network = SASRecNetwork(config, self.random)
+        self.vectors = _first_vectors(config, sessions, n_tracks)
+        self.bias = np.zeros((n_tracks, 1), dtype=np.float32)
+        matrices = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
+        others = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
+        self._adam = torch.optim.AdamW(
+            [
+                {"params": matrices, "weight_decay": config.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            betas=config.betas,
+            fused=True,
+        )
+        self._of_vectors = RowAdam(self.vectors, config.betas, config.weight_decay)
+        self._of_bias = RowAdam(self.bias, config.betas)
+        share = np.where(self.plays > 0, self.plays.astype(np.float64), 0) ** config.negative_power
+        share[self.plays == 0] = 0
+        share /= share.sum()
+        self._sums = np.cumsum(share)
+        # A track in every K-th draw would be drawn once: what its logit is corrected by.
+        self._offsets = -np.log(np.maximum(share * config.negatives, 1e-30)).astype(np.float32)
+        self._power = calibrated_power(config.negatives, n_tracks, config.calibration)
+
+    def update(self, batch: Batch, rate: float, step: int) -> float:
+        """Learn from a batch; return its loss.
+
+        Args:
+            batch: [B, T].
+            rate: learning rate.
+            step: number of this update, from 1.
+        """
+        real = batch.targets >= 0
+        wanted = batch.targets[real]
+        drawn = self._draw(len(wanted))
+        if self.config.loss == "softmax":
+            rows, places = np.arange(len(self.plays)), [batch.inputs, wanted, drawn]
+        else:
+            rows, places = _numbered(batch.inputs, wanted, drawn)
+        read_at, wanted_at, drawn_at = map(torch.from_numpy, places)
+        table = torch.from_numpy(self.vectors[rows]).requires_grad_()
+        bias = torch.from_numpy(self.bias[rows]).requires_grad_()
+        self.network.train()
+        states = self.network(functional.embedding(read_at, table))
+        states = states.flatten(0, 1) if real.all() else states[torch.from_numpy(real)]
+        states, items = self.network.logits_of(states, table)
+        loss = self._loss(states, items, bias[:, 0], wanted_at, drawn_at, drawn)
+        self._adam.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._adam.step()
+        for adam, part in ((self._of_vectors, table), (self._of_bias, bias)):
+            assert part.grad is not None
+            adam.step(rows, part.grad.numpy(), rate, step)
+        return float(loss.item())
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """Return what `SASRec.restore` takes; tracks that were never heard get the least bias."""
+        bias, heard = self.bias[:, 0].copy(), self.plays > 0
+        bias[~heard] = bias[heard].min()
+        found: dict[str, NDArray[Any]] = {
+            "vectors": self.vectors.copy(),
+            "bias": bias,
+            "plays": self.plays.astype(np.int64),
+        }
+        return found | {f"network.{k}": v for k, v in self.network.arrays().items()}
+
+    def state(self) -> dict[str, Any]:
+        """Return everything that changes but the generator `negatives`."""
+        return {
+            "network": self.network.state_dict(),
+            "adam": self._adam.state_dict(),
+            "vectors": self.vectors,
+            "bias": self.bias,
+            "of_vectors": self._of_vectors.state(),
+            "of_bias": self._of_bias.state(),
+            "random": self.random.get_state(),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Put back what `state` returned."""
+        self.network.load_state_dict(state["network"])
+        self._adam.load_state_dict(state["adam"])
+        self.vectors[...] = state["vectors"]
+        self.bias[...] = state["bias"]
+        self._of_vectors.load_state(state["of_vectors"])
+        self._of_bias.load_state(state["of_bias"])
+        self.random.set_state(state["random"])
+
+    def _draw(self, n: int) -> Longs:
+        """Draw the tracks that the targets are told from: [K], [P, K], or none for all tracks."""
+        config = self.config
+        if config.loss == "softmax":
+            return np.zeros(0, dtype=np.int64)
+        shape = (config.negatives,) if config.shared else (n, config.negatives)
+        drawn: Longs = np.searchsorted(self._sums, self.negatives.random(shape), side="right")
+        last = int(np.flatnonzero(self.plays)[-1])  # the sum may end below 1
+        return np.minimum(drawn, last).astype(np.int64)
+
+    def _loss(
+        self,
+        states: Tensor,
+        items: Tensor,
+        bias: Tensor,
+        wanted: Tensor,
+        drawn: Tensor,
+        tracks: Longs,
+    ) -> Tensor:
+        """Return the loss of states [P, D].
+
+        Args:
+            states: [P, D].
+            items: vectors of the small table, [U, D].
+            bias: its biases, [U].
+            wanted: rows of the targets, [P].
+            drawn: rows of the drawn tracks, [K] or [P, K].
+            tracks: the same as numbers of the vocabulary.
+        """
+        config, every = self.config, self.config.loss == "softmax"
+        sampled = config.loss == "sampled_softmax"
+        if every:
+            own, others, others_bias = wanted, items, bias
+        elif sampled and config.shared:
+            # A track that was drawn n times stands there once, with n times the weight.
+            once, first, counts = np.unique(tracks, return_index=True, return_counts=True)
+            offsets = np.log(counts).astype(np.float32)
+            if config.log_q:
+                offsets += self._offsets[once]
+            columns = drawn[torch.from_numpy(first)]
+            column_of = torch.full((len(items),), -1)
+            column_of[columns] = torch.arange(len(columns))
+            own, others = column_of[wanted], items[columns]
+            others_bias = bias[columns] + torch.from_numpy(offsets)
+        if every or (sampled and config.shared):
+            loss: Tensor = SharedSoftmax.apply(  # type: ignore[no-untyped-call]
+                states, items[wanted], bias[wanted], others, others_bias, own
+            )
+            return loss
+        target = (states * items[wanted]).sum(dim=1) + bias[wanted]
+        if config.shared:
+            logits = torch.addmm(bias[drawn], states, items[drawn].T)
+        else:
+            chosen = functional.embedding(drawn, items)  # [P, K, D]
+            logits = (chosen @ states[:, :, None])[:, :, 0] + bias[drawn]
+        if sampled and config.log_q:
+            logits = logits + torch.from_numpy(self._offsets[tracks])
+        logits = logits.masked_fill(drawn == wanted[:, None], -torch.inf)
+        if sampled:
+            return softmax_loss(target, logits)
+        return binary_loss(target, logits, self._power if config.loss == "gbce" else 1.0)
+
+
+def _numbered(*groups: Longs) -> tuple[Longs, list[Longs]]:
+    """Return the different tracks of some arrays, [U], and the arrays as places among them."""
+    rows, places = np.unique(np.concatenate([g.ravel() for g in groups]), return_inverse=True)
+    parts = np.split(places, np.cumsum([g.size for g in groups])[:-1])
+    return rows, [part.reshape(g.shape) for part, g in zip(parts, groups, strict=True)]
+
+
+def _first_vectors(config: SASRecConfig, sessions: Sessions, n_tracks: int) -> Narrow:
+    """Return the vectors at the start, [V, D], all of the same length."""
+    rng = generator(config.seed, "sasrec vectors")
+    vectors = rng.standard_normal((n_tracks, config.dimension), dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    if config.start == "vectors":
+        found = track_vectors(sessions, n_tracks, config.dimension, config.seed)
+        vectors = np.where(np.linalg.norm(found, axis=1, keepdims=True) > 0, found, vectors)
+    return np.ascontiguousarray(vectors * np.float32(config.start_length), dtype=np.float32)
