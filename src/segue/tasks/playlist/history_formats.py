@@ -21,7 +21,7 @@ from typing import Any
 
 from segue.tasks.playlist.spelling import split_label
 
-__all__ = ["Heard", "Parser", "Unreadable", "from_json", "parser_for"]
+__all__ = ["Heard", "Parser", "Unreadable", "bare_stem", "file_label", "from_json", "parser_for"]
 
 LONGEST_NAME = 1000
 """Characters of an artist or title; what is longer is not a name."""
@@ -41,8 +41,8 @@ _COLUMNS = {
 """What we read -> how tables and JSON files call it, in letters alone."""
 
 _LAST_FM_FIELDS = 6
-_NUMBERED = re.compile(r"^\d{1,3}(?:\s*[-._)]\s*|\s+)(?=\D)")
-"""A track number in front of a file's name."""
+_NUMBERED = re.compile(r"^(?:\d{1,3}\s*[-._)]|0\d\s)\s*(?=\S)")
+"""A track number in front of a file's name; "50 Cent" begins with none."""
 _WORDY_DATES = ("%d %b %Y, %H:%M", "%d %b %Y %H:%M")
 _LAST_SECOND = 4_102_444_800
 """The year 2100: times beyond are not times."""
@@ -126,6 +126,17 @@ def from_json(value: Any) -> Heard:
     )
 
 
+def bare_stem(stem: str) -> str:
+    """Return the name of a music file without the track number before it."""
+    return _NUMBERED.sub("", stem.strip()) or stem
+
+
+def file_label(stem: str) -> tuple[str, str] | None:
+    """Return (artist, title) of a file called "Artist - Title" or "03 - Artist - Title"."""
+    found = split_label(bare_stem(stem)) or split_label(stem)
+    return None if found is None or re.fullmatch(r"\d\d?", found[0]) else found
+
+
 def _heard(artist: str, title: str, time: int | None = None, skipped: bool | None = None) -> Heard:
     artist, title = artist.strip(), title.strip()
     if not artist or not title:
@@ -197,7 +208,10 @@ class _Playlist:
             self.named = False
             return None
         name = re.split(r"[/\\]", line)[-1]
-        return _plain_line(_NUMBERED.sub("", name.rpartition(".")[0] or name))
+        found = file_label(name.rpartition(".")[0] or name)
+        if found is None:
+            raise Unreadable('a file that is not called "artist - title"')
+        return _heard(found[0], found[1])
 
 
 def _after_comma(line: str) -> str:
