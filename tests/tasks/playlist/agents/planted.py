@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.seeding import generator
+from segue.tasks.playlist.agents.earnings import Earnings
 from segue.tasks.playlist.agents.questions import Questions
 from segue.tasks.playlist.candidates import Candidates
 from segue.tasks.playlist.sessions import Sessions
@@ -37,3 +38,10 @@ def ndcg_at_10(logits: NDArray[np.floating], hits: NDArray[np.bool_]) -> float:
     order = np.argsort(-logits, axis=1, kind="stable")
     place = np.take_along_axis(hits, order, axis=1).argmax(axis=1)
     return float(np.where(place < 10, 1 / np.log2(place + 2.0), 0.0).mean())
+
+
+def list_earnings(weights: str | dict[str, float], length: int = 4) -> Earnings:
+    """Reward of lists of the 50 tracks of `planted`, whose vectors are drawn at random."""
+    vectors = generator(0, "vectors").normal(size=(50, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return Earnings(weights, length, vectors, np.linspace(0, 1, 50))
