@@ -12,7 +12,6 @@ in, this recommends what was just heard again, which in music is often right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from segue.core.config import Config
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.models.base import Arrays
 from segue.tasks.playlist.models.kernels import (
     Index,
@@ -66,7 +66,7 @@ class ItemCF(SparseRecommender):
         n_tracks: int,
         *,
         validation: Sessions | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Advance = silent,
     ) -> Self:
         """Count who shares sessions with whom; `validation` is not looked at."""
         self.n_tracks = n_tracks
@@ -75,8 +75,7 @@ class ItemCF(SparseRecommender):
         self.neighbours = _neighbours(
             rows, index, n_tracks, self.config.neighbours, self.config.keep_self
         )
-        if advance:
-            advance(1.0)
+        advance(1.0)
         return self
 
     def table(self, queries: Sessions) -> Table:

@@ -9,13 +9,13 @@ summed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
 from pydantic import Field
 
 from segue.core.config import Config
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.models.base import Arrays
 from segue.tasks.playlist.models.kernels import Table, known_tracks, sum_rows
 from segue.tasks.playlist.models.kernels_ranking import SparseRecommender
@@ -46,7 +46,7 @@ class Markov(SparseRecommender):
         n_tracks: int,
         *,
         validation: Sessions | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Advance = silent,
     ) -> Self:
         """Count successors; `validation` is not looked at."""
         self.n_tracks = n_tracks
@@ -63,8 +63,7 @@ class Markov(SparseRecommender):
             (keys % n_tracks).astype(np.int32),
             (counts / (totals[first] + self.config.smoothing)).astype(np.float32),
         )
-        if advance:
-            advance(1.0)
+        advance(1.0)
         return self
 
     def table(self, queries: Sessions) -> Table:

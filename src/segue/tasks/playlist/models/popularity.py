@@ -6,13 +6,13 @@ each; counting overlapping windows instead would favour what stands early in lon
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.config import Config
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.models.base import Arrays, Recommender
 from segue.tasks.playlist.ranking import Repeats, Scores
 from segue.tasks.playlist.sessions import UNKNOWN, Sessions
@@ -39,14 +39,13 @@ class Popularity(Recommender):
         n_tracks: int,
         *,
         validation: Sessions | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Advance = silent,
     ) -> Self:
         """Count plays; `validation` is not looked at."""
         self.n_tracks = n_tracks
         known = sessions.tracks[sessions.tracks != UNKNOWN]
         self.restore({"plays": np.bincount(known, minlength=n_tracks).astype(np.float32)})
-        if advance:
-            advance(1.0)
+        advance(1.0)
         return self
 
     def score(self, queries: Sessions) -> Scores:

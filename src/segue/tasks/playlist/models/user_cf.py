@@ -15,13 +15,13 @@ equally near profiles the newer is kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Self
 
 import numpy as np
 from pydantic import Field
 
 from segue.core.config import Config
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.models.base import Arrays
 from segue.tasks.playlist.models.kernels import (
     Index,
@@ -74,14 +74,13 @@ class UserCF(SparseRecommender):
         n_tracks: int,
         *,
         validation: Sessions | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Advance = silent,
     ) -> Self:
         """Keep the profiles and index them; `validation` is not looked at."""
         self.n_tracks = n_tracks
         self.rows = known_tracks(sessions, once=True)
         self.index = build_index(self.rows, n_tracks)
-        if advance:
-            advance(1.0)
+        advance(1.0)
         return self
 
     def table(self, queries: Sessions) -> Table:
