@@ -1,0 +1,123 @@
+"""The decoder of words, which looks at picture and sound and weighs the two by a gate.
+
+Each layer: causal self-attention over the words; then one residual attention to the sound and one
+to the picture, both from the same words; each through its own norm; then
+
+    g visual + (1 - g) audio,   g = sigmoid(clamp(s, -2, 2))
+
+with one learned number s a layer. With one modality there is no gate. Everything that does not
+depend on new words is kept: the keys of the streams, and keys and values of earlier words.
+
+Letters: `B` batch, `L` words, `D` width of words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from segue.tasks.captioning.models.attention import Cache, CrossAttention, Residual, feed_forward
+from segue.tasks.captioning.models.config import NetworkConfig
+from segue.tasks.captioning.models.encoder import Memory
+
+__all__ = ["Decoder", "DecoderState"]
+
+
+@dataclass(slots=True)
+class DecoderState:
+    """What a decoder remembers of a batch while captions grow."""
+
+    streams: list[list[tuple[Cache, Tensor]]]
+    """For each layer and modality: keys and values of the rows, and their mask."""
+    words: list[Cache | None] = field(default_factory=list)
+    """For each layer: keys and values of the words so far."""
+
+    def reorder(self, rows: Tensor) -> DecoderState:
+        """Return the state of the captions `rows` [B'], which may repeat or leave out some."""
+        return DecoderState(
+            [
+                [((keys[rows], values[rows]), mask[rows]) for (keys, values), mask in layer]
+                for layer in self.streams
+            ],
+            [None if cache is None else (cache[0][rows], cache[1][rows]) for cache in self.words],
+        )
+
+
+class Decoder(nn.Module):
+    """See the module."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        sizes = {"audio": config.audio_size, "visual": config.visual_size}
+        names = [n for n in sizes if config.modalities in ("both", n)]
+        self.layers = nn.ModuleList(
+            _Layer(config, [sizes[n] for n in names]) for _ in range(config.layers)
+        )
+
+    def start(self, memory: Memory) -> DecoderState:
+        """Return the state before the first word."""
+        streams = [
+            [
+                (attention.remember(rows), mask)
+                for attention, (rows, mask) in zip(layer.attends, memory.streams(), strict=True)  # type: ignore[arg-type]
+            ]
+            for layer in self.layers
+        ]
+        return DecoderState(streams, [None] * len(self.layers))
+
+    def forward(self, words: Tensor, state: DecoderState, mask: Tensor | None) -> Tensor:
+        """Return the features of words [B, L, D], and remember the words in `state`.
+
+        Args:
+            words: [B, L, D] embedded words, which follow those that `state` remembers.
+            state: of `start`; changed.
+            mask: [B, L, all words so far], True where a word may be seen; None sees all, which is
+                right for one word at a time.
+        """
+        x = words
+        for i, layer in enumerate(self.layers):
+            x, state.words[i] = layer(x, state.streams[i], state.words[i], mask)
+        return x
+
+
+class _Layer(nn.Module):
+    def __init__(self, config: NetworkConfig, streams: list[int]) -> None:
+        super().__init__()
+        words, space = config.words, (config.attention, config.heads, config.dropout)
+        self.own = CrossAttention(words, words, *space)
+        self.own_add = Residual(words, config.dropout)
+        self.attends = nn.ModuleList(CrossAttention(words, size, *space) for size in streams)
+        self.attend_adds = nn.ModuleList(Residual(words, config.dropout) for _ in streams)
+        self.norms = nn.ModuleList(nn.LayerNorm(words) for _ in streams)
+        self.gate = nn.Parameter(torch.zeros(())) if len(streams) == 2 else None
+        self.ff = feed_forward(words, config.word_ff, config.dropout) if config.word_ff else None
+        self.ff_add = Residual(words, config.dropout) if config.word_ff else None
+
+    def forward(
+        self,
+        x: Tensor,
+        streams: list[tuple[Cache, Tensor]],
+        before: Cache | None,
+        mask: Tensor | None,
+    ) -> tuple[Tensor, Cache]:
+        normed = self.own_add.norm(x)
+        keys, values = self.own.remember(normed)
+        if before is not None:
+            keys, values = torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
+        x = self.own_add.add(x, self.own(normed, (keys, values), mask))
+        seen = [
+            norm(add.add(x, attend(add.norm(x), memory, stream_mask)))  # type: ignore[operator]
+            for attend, add, norm, (memory, stream_mask) in zip(
+                self.attends, self.attend_adds, self.norms, streams, strict=True
+            )
+        ]
+        if self.gate is None:
+            x = seen[0]
+        else:
+            share = torch.sigmoid(self.gate.clamp(-2, 2))
+            x = share * seen[1] + (1 - share) * seen[0]
+        if self.ff is not None and self.ff_add is not None:
+            x = self.ff_add.add(x, self.ff(self.ff_add.norm(x)))
+        return x, (keys, values)

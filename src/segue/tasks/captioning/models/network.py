@@ -1,0 +1,200 @@
+"""The captioner: encoder, two decoders, manager, worker, critic, and how captions grow.
+
+`forward` reads whole captions for training. `start`, `step` and `reorder` let captions grow word by
+word and compute each word once: what the encoder made, keys of rows and words, states of the critic
+and the goal that is held are kept in a `State`.
+
+Letters: `B` batch, `L` words, `V` vocabulary, `D` width of words.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segue.tasks.captioning.models.attention import Cache, add_positions
+from segue.tasks.captioning.models.config import NetworkConfig
+from segue.tasks.captioning.models.critic import CriticState, SegmentCritic
+from segue.tasks.captioning.models.decoder import Decoder, DecoderState
+from segue.tasks.captioning.models.encoder import Encoder, Memory, Streams
+from segue.tasks.captioning.models.hierarchy import (
+    Manager,
+    ValueHead,
+    Worker,
+    explored,
+    held_goals,
+)
+
+__all__ = ["Captioner", "Read", "State"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Read:
+    """What the network made of whole captions."""
+
+    log_probs: Tensor
+    """[B, L, V], of the word after each position."""
+    boundaries: Tensor
+    """Where the critic ends a phrase, [B, L] bool; all False without a hierarchy."""
+    worker_value: Tensor
+    """What the worker's value head expects at each position, [B, L]."""
+    manager_value: Tensor | None
+    """The same of the manager, [B, L]."""
+
+
+@dataclass(slots=True)
+class State:
+    """What is kept while captions grow."""
+
+    worker: DecoderState
+    manager: DecoderState | None
+    critic: CriticState | None
+    attended: Cache | None
+    """Keys and values of the worker's features so far, for the goals."""
+    goal: Tensor | None
+    """The goal that is held, [B, 1, G]."""
+    ended: Tensor | None
+    """Whether a phrase ended at the last word, [B, 1, 1] bool."""
+    length: int
+
+    def reorder(self, rows: Tensor) -> State:
+        """Return the state of the captions `rows` [B'], which may repeat or leave out some."""
+
+        def pick(x: Tensor | None) -> Tensor | None:
+            return None if x is None else x[rows]
+
+        critic = self.critic
+        if critic is not None:
+            (h, c), gru = critic
+            critic = ((h[:, rows], c[:, rows]), gru[:, rows])
+        return State(
+            self.worker.reorder(rows),
+            None if self.manager is None else self.manager.reorder(rows),
+            critic,
+            None if self.attended is None else (self.attended[0][rows], self.attended[1][rows]),
+            pick(self.goal),
+            pick(self.ended),
+            self.length,
+        )
+
+
+class Captioner(nn.Module):
+    """See the module.
+
+    Args:
+        config: sizes.
+        n_words: size of the vocabulary, V.
+        padding: number of the padding word, whose embedding is zero.
+    """
+
+    def __init__(self, config: NetworkConfig, n_words: int, padding: int = 1) -> None:
+        super().__init__()
+        self.config, self.n_words, self.padding = config, n_words, padding
+        self.embedding = nn.Embedding(n_words, config.words, padding_idx=padding)
+        nn.init.normal_(self.embedding.weight, std=config.words**-0.5)
+        with torch.no_grad():
+            self.embedding.weight[padding].zero_()
+        self.encoder = Encoder(config)
+        self.worker_decoder = Decoder(config)
+        self.worker = Worker(config, n_words)
+        self.worker_value = ValueHead(config.words + (config.goal if config.hierarchy else 0))
+        self.manager_decoder = Decoder(config) if config.hierarchy else None
+        self.manager = Manager(config) if config.hierarchy else None
+        self.manager_value = ValueHead(config.words) if config.hierarchy else None
+        self.critic = SegmentCritic(config.words, config.critic) if config.hierarchy else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.exploring = False
+        """Whether the manager's goals carry noise, as while it is tuned."""
+
+    def load_vectors(self, vectors: Tensor) -> None:
+        """Put [V, D] word vectors in the place of the embeddings, frozen where configured."""
+        with torch.no_grad():
+            self.embedding.weight.copy_(vectors)
+            self.embedding.weight[self.padding].zero_()
+        self.embedding.weight.requires_grad_(not self.config.words_frozen)
+
+    def encode(self, streams: Streams) -> Memory:
+        """Return what the encoder knows of a batch of segments."""
+        memory: Memory = self.encoder(streams)
+        return memory
+
+    def forward(self, memory: Memory, words: Tensor) -> Read:
+        """Read whole captions.
+
+        Args:
+            memory: of `encode`.
+            words: [B, L], beginning with the start word and padded at the end.
+        """
+        length = words.shape[1]
+        causal = torch.ones(length, length, dtype=torch.bool, device=words.device).tril()
+        mask = causal[None] & (words != self.padding)[:, None]
+        mask[:, :, 0] = True  # the first word may always be seen, so nobody looks at nothing
+        embedded = self._embed(words)
+        placed = self.dropout(add_positions(embedded))
+        features = self.worker_decoder(placed, self.worker_decoder.start(memory), mask)
+        goals, boundaries, manager_value = None, torch.zeros_like(words, dtype=torch.bool), None
+        if self.manager_decoder is not None:
+            assert self.manager is not None
+            assert self.critic is not None
+            assert self.manager_value is not None
+            with torch.no_grad():
+                boundaries = self.critic.boundaries(self.critic(embedded)[0])
+            managed = self.manager_decoder(placed, self.manager_decoder.start(memory), mask)
+            goals = self.manager(managed)
+            goals = held_goals(explored(goals) if self.exploring else goals, boundaries)
+            manager_value = self.manager_value(managed)
+        joined = self.worker.join(features, goals, self.worker.remember(features), mask)
+        return Read(
+            log_probs=self.worker(joined, self.embedding.weight),
+            boundaries=boundaries,
+            worker_value=self.worker_value(joined),
+            manager_value=manager_value,
+        )
+
+    def start(self, memory: Memory) -> State:
+        """Return the state before the first word."""
+        return State(
+            self.worker_decoder.start(memory),
+            None if self.manager_decoder is None else self.manager_decoder.start(memory),
+            None, None, None, None, 0,
+        )  # fmt: skip
+
+    def step(self, words: Tensor, state: State) -> Tensor:
+        """Add one word to every caption; return the log-probabilities of the next, [B, V].
+
+        Args:
+            words: [B], the start word at first.
+            state: of `start`; changed.
+        """
+        embedded = self._embed(words[:, None])
+        placed = self.dropout(add_positions(embedded, state.length))
+        features = self.worker_decoder(placed, state.worker, None)
+        if self.manager_decoder is not None:
+            self._hold_goal(embedded, placed, state)
+        added = self.worker.remember(features)
+        if added is not None and state.attended is not None:
+            old = state.attended
+            added = (torch.cat([old[0], added[0]], 2), torch.cat([old[1], added[1]], 2))
+        state.attended = added
+        state.length += 1
+        joined = self.worker.join(features, state.goal, added, None)
+        log_probs: Tensor = self.worker(joined, self.embedding.weight)
+        return log_probs[:, 0]
+
+    def _hold_goal(self, embedded: Tensor, placed: Tensor, state: State) -> None:
+        assert self.manager_decoder is not None
+        assert self.manager is not None
+        assert self.critic is not None
+        assert state.manager is not None
+        goal = self.manager(self.manager_decoder(placed, state.manager, None))
+        if state.goal is not None and state.ended is not None:
+            goal = torch.where(state.ended, goal, state.goal)
+        logits, state.critic = self.critic(embedded, state.critic)
+        state.goal, state.ended = goal, self.critic.boundaries(logits)[..., None]
+
+    def _embed(self, words: Tensor) -> Tensor:
+        embedded: Tensor = self.embedding(words)
+        return embedded * math.sqrt(self.config.words)
