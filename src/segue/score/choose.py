@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from segue.core.seeding import generator
 from segue.media.segments import Span
 from segue.score.config import ChooseSettings
+from segue.score.listener import apart, with_favour
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.agents.alternatives import alternatives
 from segue.tasks.soundtrack.agents.plan import Plan, with_locks
@@ -128,6 +129,7 @@ def choose(
     settings: ChooseSettings,
     seed: int,
     composed: Mapping[int, int] | None = None,
+    favour: Floats | None = None,
 ) -> Any:
     """Return the chosen plan as JSON-like values.
 
@@ -140,33 +142,49 @@ def choose(
         settings: who chooses.
         seed: of everything random.
         composed: segment -> track that was composed for it.
+        favour: [K] what a listener's preference pays for a track in every segment.
     """
-    tables = reserve(tables, composed or {})
+    plain = reserve(tables, composed or {})
+    tables = plain if favour is None else with_favour(plain, favour)
     fixed = {**locks, **(composed or {})}
-    locked = with_locks(tables, fixed) if fixed else tables
     agent = make_agent(policy_agent(settings.policy))
-    plan = agent.plan(locked, generator(seed, "choose", settings.policy))
+
+    def lock(free: Tables) -> Tables:
+        return with_locks(free, fixed) if fixed else free
+
+    def decide(free: Tables) -> Plan:
+        return agent.plan(lock(free), generator(seed, "choose", settings.policy))
+
+    locked, plan = lock(tables), decide(tables)
     bound = plan.upper_bound
     if bound is None:
         bound = make_agent("planner").plan(locked, generator(seed, "bound")).upper_bound
     others = alternatives(tables, plan, settings.alternatives)
+    terms, step_terms = plan.terms, plan.step_terms
+    listened: dict[str, Any] = {}
+    if favour is not None:
+        terms, step_terms = apart(plan, favour)
+        without = decide(plain)
+        fit = without.terms["alignment"]
+        listened = {"without_listener": {"tracks": without.tracks.tolist(), "fit": fit}}
     return {
         "policy": settings.policy,
         "reward": plan.return_,
         "upper_bound": bound,
         "switches": plan.switches,
-        "terms": plan.terms,
+        "terms": terms,
         "tracks": plan.tracks.tolist(),
         "offsets_s": plan.offsets_s.tolist(),
         "continued": _continued(plan, tables.n_tracks),
         "step_terms": [
-            {name: float(values[t]) for name, values in plan.step_terms.items()}
+            {name: float(values[t]) for name, values in step_terms.items()}
             for t in range(tables.n_segments)
         ],
         "alternatives": [
             [{"track": a.track, "reward": a.reward} for a in segment] for segment in others
         ],
         "locked": sorted(locks),
+        **listened,
     }
 
 

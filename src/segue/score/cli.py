@@ -24,6 +24,11 @@ __all__ = ["command"]
     metavar="[all|gaps]",
     help="Compose music: for the whole film, or where nothing in the library fits.",
 )
+@click.option(
+    "--listener",
+    metavar="HISTORY",
+    help='Prefer what somebody likes: a listening history (file), or "artist - title; ...".',
+)
 @click.option("--policy", metavar="NAME", help="Who chooses: planner (default), rl, greedy...")
 @click.option("--embedder", metavar="NAME", help="How picture and music are compared: affect...")
 @click.option("--loudness", type=float, metavar="LUFS", help="Loudness of the mix (default -14).")
@@ -43,6 +48,7 @@ def command(
     library: Path | None,
     out: Path,
     compose: str | None,
+    listener: str | None,
     locks: tuple[str, ...],
     overwrite: bool,
     config_file: Path | None,
@@ -61,6 +67,7 @@ def command(
     segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --lock 2=calm.ogg
     segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --compose gaps
     segue score trip.mp4 --compose all --out trip-composed
+    segue score trip.mp4 --library ~/Music --out trip-scored --listener scrobbles.csv
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
@@ -84,7 +91,14 @@ def command(
     from segue.score.pipeline import score
 
     result = score(
-        video, library, out, config, locks=locks, overwrite=overwrite, show_progress=True
+        video,
+        library,
+        out,
+        config,
+        listener=listener,
+        locks=locks,
+        overwrite=overwrite,
+        show_progress=True,
     )
     if as_json:
         print_json(result)
@@ -122,6 +136,13 @@ def _show(result: dict[str, Any], out: Path) -> None:
         + (f"{loudness:.1f} LUFS, " if loudness is not None else "silent, ")
         + f"{result['timings_s']['total']:.1f} s"
     )
+    if (heard := result.get("listener")) is not None:
+        known, n = heard["library"], len(heard["changed"])
+        console.print(
+            f"listener: of {known['tracks']} tracks {known['by_track']} heard, "
+            f"{known['by_artist']} by artists heard; "
+            f"{n} segment{'' if n == 1 else 's'} changed by it"
+        )
     for warning in result["warnings"]:
         console.print(f"note: {escape(warning)}", style="yellow")
     console.print(f"{escape(str(out / result['files']['video']))}", style="bold")

@@ -9,8 +9,9 @@ from segue.media.layout import LayoutSettings
 from segue.media.mix import MixSettings
 from segue.media.segments import SegmentSettings
 from segue.score.compose.config import ComposeSettings
+from segue.tasks.playlist.taste import TasteSettings
 
-__all__ = ["ChooseSettings", "ScoreConfig"]
+__all__ = ["ChooseSettings", "ListenerSettings", "ScoreConfig"]
 
 
 class ChooseSettings(Config):
@@ -35,6 +36,14 @@ class ChooseSettings(Config):
     """How many other tracks to name for each segment."""
 
 
+class ListenerSettings(TasteSettings):
+    """How much a listening history counts (`--listener`), and how it is read."""
+
+    weight: float = Field(0.3, ge=0)
+    """Weight of the preference in the reward. With .3 a track that could not be liked more may fit
+    a segment by .2 less, in cosine, than one that was never heard (own choice)."""
+
+
 class ScoreConfig(Config):
     """Settings of `segue score`."""
 
@@ -51,6 +60,7 @@ class ScoreConfig(Config):
     segments: SegmentSettings = SegmentSettings()
     choose: ChooseSettings = ChooseSettings()
     compose: ComposeSettings = ComposeSettings()
+    listener: ListenerSettings = ListenerSettings()
     layout: LayoutSettings = LayoutSettings()
     mix: MixSettings = MixSettings()
 

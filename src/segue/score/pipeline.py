@@ -43,6 +43,7 @@ from segue.score.curves import build_report_data
 from segue.score.embedding import embed
 from segue.score.export import EXPORTERS, export_all
 from segue.score.library import Music, listen
+from segue.score.listener import Listener, Verdict, read_listener, with_favour
 from segue.score.locks import Locks, check_form, parse_locks
 from segue.score.output import OutputFolder
 from segue.score.preferences import notice, shown_before
@@ -70,6 +71,7 @@ def score(
     out: Path,
     config: ScoreConfig | None = None,
     *,
+    listener: str | Path | None = None,
     locks: Sequence[str] = (),
     overwrite: bool = False,
     show_progress: bool = False,
@@ -81,6 +83,8 @@ def score(
         library: a folder of music; None if everything is to be composed.
         out: where the products go; must be empty, unfinished, or new unless `overwrite`.
         config: settings; defaults when None.
+        listener: a listening history whose tracks, artists and genres are preferred: a file, or a
+            text "artist - title; artist - title".
         locks: `SEGMENT=TRACK` or `SEGMENT=compose` texts that fix the music of segments.
         overwrite: replace an earlier result in `out`.
         show_progress: show bars on stderr when it is a terminal.
@@ -90,7 +94,7 @@ def score(
 
     Raises:
         MediaError: the video cannot be used.
-        DataError: the library cannot be used.
+        DataError: the library or the listening history cannot be used.
         UsageError: a lock, setting, or the output folder is wrong.
     """
     config = config or ScoreConfig()
@@ -102,6 +106,7 @@ def score(
     folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
     embedder = make_embedder(config.embedder, folder_of_model)
     voice, notes = find_voice(config.compose) if asked else (None, [])
+    who = read_listener(listener, config.listener, library)
     info = probe(video)
     if info.video is None:
         raise MediaError(
@@ -113,7 +118,7 @@ def score(
         atomic_write(folder.run / "config.toml", config.to_toml())
         write_json(folder.run / "versions.json", versions())
         with progress_bars(shown=show_progress) as add:
-            job = _Job(video, info, library, folder, config, locks, embedder, voice, add)
+            job = _Job(video, info, library, folder, config, locks, embedder, voice, who, add)
             job.warnings += notes
             return job.run()
 
@@ -131,9 +136,11 @@ class _Job:
         locks: Sequence[str],
         embedder: Embedder,
         voice: Voice | None,
+        listener: Listener | None,
         add: AddBar,
     ) -> None:
-        self.embedder, self.voice = embedder, voice
+        self.embedder, self.voice, self.listener = embedder, voice, listener
+        self.verdict: Verdict | None = None
         self.video, self.info, self.library = video, info, library
         self.folder, self.config, self.locks, self.add = folder, config, locks, add
         self.steps = Steps(folder.run / "steps")
@@ -146,6 +153,9 @@ class _Job:
         segments = divide(film, self.config.segments)
         before = shown_before(self.folder.path / "result.json")
         locks = parse_locks(self.locks, music.names, len(segments))
+        if self.listener is not None:
+            self.verdict = self.listener.judge(music)
+            self.warnings += self.verdict.notes()
         music, written = self.compose(film, segments, music, locks)
         choice = self.choose(segments, music, locks, content)
         self.note_preferences(segments, music, locks, content, before)
@@ -175,6 +185,7 @@ class _Job:
             music=music,
             parts=parts,
             choice=choice.value,
+            verdict=self.verdict,
             composed=written.facts(),
             mix=mix.value,
             muxed=muxed.value,
@@ -211,6 +222,8 @@ class _Job:
         words = ["segue", "score", self.video, "--out", self.folder.path]
         if self.library is not None:
             words[3:3] = ["--library", self.library]
+        if self.listener is not None:
+            words += ["--listener", self.listener.given]
         if self.config != ScoreConfig():
             words += ["--config", self.folder.run / "config.toml"]
         for lock in self.locks:
@@ -270,15 +283,22 @@ class _Job:
             config.seed,
             sorted(locks.tracks.items()),
             sorted(composed.items()),
+            *([self.verdict.inputs] if self.verdict else []),
         ]
 
         def build(to: Path) -> Any:
             tables, _, _ = self.tables(segments, music)
-            return choose(tables, locks.tracks, config.choose, config.seed, composed)
+            return choose(
+                tables, locks.tracks, config.choose, config.seed, composed, self.favour(music)
+            )
 
         done = self.steps.run("choose", inputs, build)
         choosing(1.0)
         return done
+
+    def favour(self, music: Music) -> Any | None:
+        """Return [K] what the listener's preference pays for each track, or None."""
+        return self.verdict.favour(len(music.tracks)) if self.verdict else None
 
     def tables(self, segments: list[FilmSegment], music: Music) -> tuple[Tables, Any, Any]:
         """Return the reward tables, and the vectors of segments and tracks."""
@@ -305,6 +325,8 @@ class _Job:
         if all(before.get(spans[t]) == music.names[k] for t, k in locks.tracks.items()):
             return  # none, or those of the result that is there: nothing was replaced
         tables, wanted, heard = self.tables(segments, music)
+        if (favour := self.favour(music)) is not None:
+            tables = with_favour(tables, favour)
         if composed := music.composed_for():
             tables = with_locks(reserve(tables, composed), composed)
         found = notice(

@@ -14,6 +14,7 @@ from segue.media.layout import Part
 from segue.media.source import MediaInfo
 from segue.score.config import ScoreConfig
 from segue.score.library import Music
+from segue.score.listener import Verdict
 from segue.score.mood import AXES
 from segue.score.steps import Done
 from segue.score.timeline import Cue, Marker, Source, Timeline
@@ -46,6 +47,7 @@ def build_result(
     music: Music,
     parts: Sequence[Part],
     choice: dict[str, Any],
+    verdict: Verdict | None = None,
     composed: Sequence[dict[str, Any]],
     mix: dict[str, Any],
     muxed: dict[str, Any],
@@ -67,7 +69,9 @@ def build_result(
             "has_audio": info.audio is not None,
         },
         "segments": [
-            _segment(t, segment, music, parts, choice) for t, segment in enumerate(segments)
+            _segment(t, segment, music, parts, choice)
+            | ({"listener": verdict.of_track(choice["tracks"][t])} if verdict else {})
+            for t, segment in enumerate(segments)
         ],
         "cues": [
             {
@@ -84,6 +88,7 @@ def build_result(
             for p in parts
         ],
         "composed": list(composed),
+        **({"listener": verdict.facts(choice, music.names)} if verdict else {}),
         "policy": choice["policy"],
         "embedder": config.embedder,
         "reward": choice["reward"],

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segue.score.mood import AXES
+from segue.score.report.listener import listener_line
 from segue.score.report.parts import bars
 from segue.score.report.text import clock, html, number, percent, signed
 from segue.score.report.view import View
@@ -67,7 +68,7 @@ data-start="{start:.3f}" data-end="{end:.3f}">
 <div class="heard">{_track(segment)}
 <h4>Mood</h4>{_moods(view, segment)}</div>
 <div class="why"><h4>Why</h4>{bars(view.terms(segment), largest) or _NO_TERMS}
-{_alternatives(view, segment)}</div>
+{listener_line(segment)}{_alternatives(view, segment)}</div>
 </article>"""
 
 

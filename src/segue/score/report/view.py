@@ -20,6 +20,7 @@ N_COLOURS = 10
 
 TERM_LABELS: dict[str, str] = {
     "alignment": "fits the picture",
+    "listener": "liked by the listener",
     "smoothness": "smooth hand-over",
     "switch": "number of hand-overs",
     "theme": "one theme",

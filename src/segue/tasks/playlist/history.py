@@ -51,6 +51,8 @@ class History(Sequence[Heard]):
     """Name of the file, or "text"."""
     n_lines: int
     """Lines with a play or with something unreadable."""
+    unit: str = "line"
+    """What a line is: a line, a part of a text, an entry of an array."""
     unreadable: dict[str, int] = field(default_factory=dict)
     """Reason -> number of lines."""
     first_unreadable: str = ""
@@ -93,8 +95,9 @@ class History(Sequence[Heard]):
         said = []
         if self.n_unreadable:
             reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(self.unreadable.items()))
+            lines = _plural(self.unit)
             said.append(
-                f"{self.n_unreadable} of {self.n_lines} lines of the history cannot be read "
+                f"{self.n_unreadable} of {self.n_lines} {lines} of the history cannot be read "
                 f"({reasons}); the first is {self.first_unreadable}"
             )
         if self.n_older:
@@ -201,7 +204,7 @@ def _read_file(file: BinaryIO, path: Path, keep: int) -> History:
         if not line.strip():
             continue
         if parser is None:
-            if line.lstrip().startswith("["):
+            if _begins_array(line, path.suffix):
                 return _read_array(file, path, collected)
             form, parser, is_header = parser_for(path.suffix, line)
             if is_header:
@@ -232,6 +235,12 @@ def _read_array(file: BinaryIO, path: Path, collected: _Collected) -> History:
         except Unreadable as reason:
             collected.refuse(number, str(reason), json.dumps(row)[:40])
     return collected.history()
+
+
+def _begins_array(line: str, suffix: str) -> bool:
+    """Return whether JSON begins here, and not an artist called "[Unknown]"."""
+    text = "".join(line.split())
+    return text.startswith("[") and (suffix.lower() == ".json" or text[1:2] in ("", "{"))
 
 
 def _lines(file: BinaryIO) -> Iterator[tuple[int, bytes | None]]:
@@ -334,6 +343,7 @@ class _Collected:
             plays=tuple(row[2] for row in self.rows),
             source=self.source,
             n_lines=self.n_lines,
+            unit=self.unit,
             unreadable=dict(self.unreadable),
             first_unreadable=self.first_unreadable,
             n_older=self.n_plays - self.n_repeated - len(self.rows),
