@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from segue.core.errors import DataError, UsageError
 from segue.core.files import atomic_write, sync_directory
@@ -71,6 +72,7 @@ def save_prepared(
     splits: Sequence[Split],
     features: FeatureIndex | PackedFeatures,
     facts: Mapping[str, Any],
+    word_vectors: NDArray[np.float32] | None = None,
 ) -> str:
     """Write a prepared folder, in the place of an earlier one; return its fingerprint.
 
@@ -80,6 +82,7 @@ def save_prepared(
         splits: `train` first; their own features are not looked at.
         features: of all segments: an index of files, or rows in the order of the splits.
         facts: JSON-like, for prepared.json.
+        word_vectors: [V, D] of the vocabulary, if there are any.
 
     Raises:
         UsageError: the folder holds something else.
@@ -88,6 +91,8 @@ def save_prepared(
 
     check_target(folder)
     arrays, texts = flat(vocabulary, splits)
+    if word_vectors is not None:
+        arrays["word_vectors"] = word_vectors
     content = {_ARRAYS: encode(arrays), _TEXTS: _json(texts)}
     if isinstance(features, PackedFeatures):
         names = ("visual", "visual_offsets", "audio", "audio_offsets")
@@ -137,6 +142,8 @@ def load_prepared(folder: Path, *, features: Sequence[Path] = ()) -> Prepared:
         vocabulary = Vocabulary(words=tuple(texts["words"]), counts=arrays["counts"])
         if vocabulary.words[: len(SPECIAL)] != SPECIAL:
             raise ValueError("the vocabulary does not begin with the special words")
+        if len(arrays.get("word_vectors", vocabulary)) != len(vocabulary):
+            raise ValueError("word vectors of another vocabulary")
         source: FeatureIndex | PackedFeatures
         if _ROWS in content:
             source = PackedFeatures(**_decoded(content[_ROWS]))
@@ -150,6 +157,7 @@ def load_prepared(folder: Path, *, features: Sequence[Path] = ()) -> Prepared:
         fingerprint=str(manifest["fingerprint"]),
         vocabulary=vocabulary,
         splits={split.name: split for split in splits},
+        word_vectors=arrays.get("word_vectors"),
         facts=manifest,
     )
 

@@ -129,6 +129,8 @@ class Prepared:
     vocabulary: Vocabulary
     splits: dict[str, Split]
     """Name -> split, `train` first; the others are named as in the source (val_1, val_2, ...)."""
+    word_vectors: NDArray[np.float32] | None = None
+    """[V, D] published vectors of the words, zeros where there is none; None without any."""
     facts: dict[str, Any]
     """prepared.json: where it comes from, and counts of everything that was left out. `proxy` says
     in words that the features are made from sentences, where they are."""
