@@ -72,7 +72,7 @@ class WorldConfig(Config):
     """Deviation of appeal, in logits."""
     depth_cost: float = Field(0.8, ge=0)
     """Logits that a track of depth 1 costs when it is heard."""
-    mood_gain: float = Field(3.0, ge=0)
+    mood_gain: float = Field(2.5, ge=0)
     """Mood, in logits, after a long time of depth 1."""
     mood_pace: float = Field(0.15, gt=0, le=1)
     """Part of the way that the mood moves with a track."""
