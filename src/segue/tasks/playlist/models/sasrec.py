@@ -13,7 +13,6 @@ An empty history is answered by the number of plays.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Self
 
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 
 from segue.core.config import Config
 from segue.core.errors import DataError
-from segue.core.progress import silent
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.models.base import Arrays, Recommender
 from segue.tasks.playlist.models.sasrec_config import SASRecConfig
 from segue.tasks.playlist.models.sasrec_forward import SASRecForward
@@ -41,10 +40,12 @@ class SASRec(Recommender):
 
     name = "sasrec"
     config_type = SASRecConfig
+    seeded = True
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
         self._arrays: Arrays = {}
+        self._forward: SASRecForward
 
     def fit(
         self,
@@ -52,13 +53,22 @@ class SASRec(Recommender):
         n_tracks: int,
         *,
         validation: Sessions | None = None,
-        advance: Callable[[float], None] | None = None,
+        advance: Advance = silent,
     ) -> Self:
-        """Train on every place of every session; see `sasrec_training.train_sasrec`."""
+        """Train on every place of every session; see `sasrec_training.train_sasrec`.
+
+        With a `workspace` the training is a run there, which goes on where it was interrupted.
+        """
         from segue.tasks.playlist.models.sasrec_training import train_sasrec
 
         trained = train_sasrec(
-            sessions, n_tracks, self.config, validation=validation, advance=advance or silent
+            sessions,
+            n_tracks,
+            self.config,
+            folder=self.workspace,
+            validation=validation,
+            resume=self.workspace is not None and (self.workspace / "config.toml").is_file(),
+            advance=advance,
         )
         self.n_tracks = n_tracks
         self.restore(trained.arrays)
@@ -79,15 +89,9 @@ class SASRec(Recommender):
         for name, shape in wanted.items():
             if name not in arrays or arrays[name].shape != shape:
                 raise DataError(f"a SASRec model without {name} of shape {shape}")
+        self._forward = SASRecForward(self.config, arrays)
         self._arrays = dict(arrays)
-        for made in ("_forward", "item_vectors"):
-            self.__dict__.pop(made, None)
-
-    @cached_property
-    def _forward(self) -> SASRecForward:
-        if not self._arrays:
-            raise RuntimeError("this SASRec has not been fitted")
-        return SASRecForward(self.config, self._arrays)
+        self.__dict__.pop("item_vectors", None)
 
     @cached_property
     def item_vectors(self) -> Narrow:

@@ -59,11 +59,12 @@ class RowAdam:
         )
 
     def state(self) -> dict[str, Any]:
-        """Return the averages."""
-        return {"first": self.first, "second": self.second}
+        """Return table and averages."""
+        return {"table": self.table, "first": self.first, "second": self.second}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
+        self.table[...] = state["table"]
         self.first[...] = state["first"]
         self.second[...] = state["second"]
 

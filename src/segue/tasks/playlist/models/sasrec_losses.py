@@ -20,17 +20,27 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["SharedSoftmax", "binary_loss", "calibrated_power", "softmax_loss"]
+__all__ = ["Room", "SharedSoftmax", "binary_loss", "calibrated_power", "softmax_loss"]
+
+
+class Room:
+    """Memory that is used again in every update: asking for it anew costs as much as the sums."""
+
+    def __init__(self) -> None:
+        self._kept = torch.empty(0)
+
+    def __call__(self, n: int, count: int) -> Tensor:
+        """Return an array [n, count] of any content; it is valid until the next call."""
+        if self._kept.numel() < n * count:
+            self._kept = torch.empty(n * count)
+        return self._kept[: n * count].view(n, count)
 
 
 class SharedSoftmax(torch.autograd.Function):
     """Softmax loss when all targets are told from the same tracks.
 
-    The gradient is worked out together with the loss, in the one large array, which is kept for the
-    next call: half of the time of the same formula in single steps.
+    The gradient is worked out together with the loss, in one large array.
     """
-
-    _kept: Tensor = torch.empty(0)
 
     @staticmethod
     def forward(
@@ -41,6 +51,7 @@ class SharedSoftmax(torch.autograd.Function):
         others: Tensor,
         others_bias: Tensor,
         own: Tensor,
+        room: Room,
     ) -> Tensor:
         """Return the mean loss.
 
@@ -52,11 +63,10 @@ class SharedSoftmax(torch.autograd.Function):
             others: vectors of the other tracks, [K, D].
             others_bias: their biases with the correction, [K].
             own: number of the target among the other tracks, where it is left out, else -1, [P].
+            room: for the logits.
         """
-        n, count = states.shape[0], others.shape[0]
-        if SharedSoftmax._kept.numel() < n * count:
-            SharedSoftmax._kept = torch.empty(n * count)
-        logits = SharedSoftmax._kept[: n * count].view(n, count)
+        n = states.shape[0]
+        logits = room(n, others.shape[0])
         torch.addmm(others_bias, states, others.T, out=logits)
         rows = torch.nonzero(own >= 0)[:, 0]
         logits[rows, own[rows]] = -torch.inf
@@ -80,7 +90,7 @@ class SharedSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients that were worked out in `forward`."""
-        return (*(gradient * part for part in ctx.saved_tensors), None)
+        return (*(gradient * part for part in ctx.saved_tensors), None, None)
 
 
 def softmax_loss(target: Tensor, others: Tensor) -> Tensor:

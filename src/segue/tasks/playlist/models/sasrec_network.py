@@ -42,7 +42,8 @@ class SASRecNetwork(nn.Module):
         super().__init__()
         self.config = config
         self.generator = generator
-        self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
+        with torch.random.fork_rng(devices=[]):  # torch fills new layers from the world's generator
+            self.blocks = nn.ModuleList(_Block(config) for _ in range(config.blocks))
         self.log_scale = nn.Parameter(torch.full((1,), math.log(config.scale)))
         if config.output == "dot":
             self.norm = nn.LayerNorm(config.dimension)
@@ -124,17 +125,18 @@ class _Block(nn.Module):
         query, key, value = parts.unbind(0)  # [B, H, T, D / H] each
         scores = (query * size**-0.5) @ key.transpose(-1, -2) + self._bias(length)
         weights = network.drop(torch.softmax(scores, dim=-1), network.config.attention_dropout)
-        return (weights @ value).transpose(1, 2).reshape(n, length, width)
+        mixed: Tensor = weights @ value
+        return mixed.transpose(1, 2).reshape(n, length, width)
 
     def _bias(self, length: int) -> Tensor:
         """Return what is added to the scores, [H or 1, T, T]: minus infinity for the future."""
         steps = torch.arange(length)
         distance = steps[:, None] - steps
-        future = torch.zeros(length, length).masked_fill_(distance < 0, -math.inf)
-        if self.nearness is None:
-            return future
-        bias: Tensor = self.nearness[:, distance.clamp(min=0)] + future
-        return bias
+        future: Tensor = torch.zeros(length, length).masked_fill_(distance < 0, -math.inf)
+        if self.nearness is not None:
+            bias: Tensor = self.nearness[:, distance.clamp(min=0)] + future
+            return bias
+        return future
 
 
 def _sines(length: int, dimension: int) -> Tensor:

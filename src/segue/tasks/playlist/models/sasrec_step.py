@@ -9,6 +9,7 @@ own; the gradient belongs to that table, and only those rows of the large one ar
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from segue.tasks.playlist.models.sasrec_adam import RowAdam
 from segue.tasks.playlist.models.sasrec_batches import Batch
 from segue.tasks.playlist.models.sasrec_config import SASRecConfig
 from segue.tasks.playlist.models.sasrec_losses import (
+    Room,
     SharedSoftmax,
     binary_loss,
     calibrated_power,
@@ -55,18 +57,18 @@ class Learner:
         self.network = SASRecNetwork(config, self.random)
         self.vectors = _first_vectors(config, sessions, n_tracks)
         self.bias = np.zeros((n_tracks, 1), dtype=np.float32)
-        matrices = [p for p in self.network.parameters() if p.requires_grad and p.ndim > 1]
-        others = [p for p in self.network.parameters() if p.requires_grad and p.ndim <= 1]
-        self._adam = torch.optim.AdamW(
-            [
-                {"params": matrices, "weight_decay": config.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            betas=config.betas,
-            fused=True,
-        )
-        self._of_vectors = RowAdam(self.vectors, config.betas, config.weight_decay)
-        self._of_bias = RowAdam(self.bias, config.betas)
+        self._room = Room()
+        self._adams = {
+            "vectors": RowAdam(self.vectors, config.betas, config.weight_decay),
+            "bias": RowAdam(self.bias, config.betas),
+        }
+        self._groups: dict[str, list[torch.nn.Parameter]] = {"matrices": [], "others": []}
+        for weight in self.network.parameters():
+            if weight.requires_grad:
+                self._groups["matrices" if weight.ndim > 1 else "others"].append(weight)
+        for name, weights in self._groups.items():
+            decay = config.weight_decay if name == "matrices" else 0.0
+            self._adams[name] = RowAdam(_joined(weights), config.betas, decay)
         share = np.where(self.plays > 0, self.plays.astype(np.float64), 0) ** config.negative_power
         share[self.plays == 0] = 0
         share /= share.sum()
@@ -98,16 +100,17 @@ class Learner:
         states = states.flatten(0, 1) if real.all() else states[torch.from_numpy(real)]
         states, items = self.network.logits_of(states, table)
         loss = self._loss(states, items, bias[:, 0], wanted_at, drawn_at, drawn)
-        self._adam.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if self.config.clip:
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        for group in self._adam.param_groups:
-            group["lr"] = rate
-        self._adam.step()
-        for adam, part in ((self._of_vectors, table), (self._of_bias, bias)):
+        gradients = {name: _gradient(weights) for name, weights in self._groups.items()}
+        norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
+        if 0 < self.config.clip < norm:
+            for gradient in gradients.values():
+                gradient *= np.float32(self.config.clip / norm)
+        for name, gradient in gradients.items():
+            self._adams[name].step(np.zeros(1, dtype=np.int64), gradient, rate, step)
+        for name, part in (("vectors", table), ("bias", bias)):
             assert part.grad is not None
-            adam.step(rows, part.grad.numpy(), rate, step)
+            self._adams[name].step(rows, part.grad.numpy(), rate, step)
         return float(loss.item())
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -124,23 +127,14 @@ class Learner:
     def state(self) -> dict[str, Any]:
         """Return everything that changes but the generator `negatives`."""
         return {
-            "network": self.network.state_dict(),
-            "adam": self._adam.state_dict(),
-            "vectors": self.vectors,
-            "bias": self.bias,
-            "of_vectors": self._of_vectors.state(),
-            "of_bias": self._of_bias.state(),
+            "tables": {name: adam.state() for name, adam in self._adams.items()},
             "random": self.random.get_state(),
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Put back what `state` returned."""
-        self.network.load_state_dict(state["network"])
-        self._adam.load_state_dict(state["adam"])
-        self.vectors[...] = state["vectors"]
-        self.bias[...] = state["bias"]
-        self._of_vectors.load_state(state["of_vectors"])
-        self._of_bias.load_state(state["of_bias"])
+        for name, adam in self._adams.items():
+            adam.load_state(state["tables"][name])
         self.random.set_state(state["random"])
 
     def _draw(self, n: int) -> Longs:
@@ -189,7 +183,7 @@ class Learner:
             others_bias = bias[columns] + torch.from_numpy(offsets)
         if every or (sampled and config.shared):
             loss: Tensor = SharedSoftmax.apply(  # type: ignore[no-untyped-call]
-                states, items[wanted], bias[wanted], others, others_bias, own
+                states, items[wanted], bias[wanted], others, others_bias, own, self._room
             )
             return loss
         target = (states * items[wanted]).sum(dim=1) + bias[wanted]
@@ -211,6 +205,27 @@ def _numbered(*groups: Longs) -> tuple[Longs, list[Longs]]:
     rows, places = np.unique(np.concatenate([g.ravel() for g in groups]), return_inverse=True)
     parts = np.split(places, np.cumsum([g.size for g in groups])[:-1])
     return rows, [part.reshape(g.shape) for part, g in zip(parts, groups, strict=True)]
+
+
+def _joined(weights: list[torch.nn.Parameter]) -> Narrow:
+    """Return one row [1, N] that the weights are from now on parts of."""
+    row = np.concatenate([w.detach().numpy().ravel() for w in weights] or [np.zeros(0, np.float32)])
+    start = 0
+    for weight in weights:
+        stop = start + weight.numel()
+        weight.data = torch.from_numpy(row[start:stop]).view_as(weight)
+        start = stop
+    return row[None]
+
+
+def _gradient(weights: list[torch.nn.Parameter]) -> Narrow:
+    """Return the gradient of the weights as one row, [1, N], and forget it."""
+    parts = []
+    for weight in weights:
+        assert weight.grad is not None
+        parts.append(weight.grad.numpy().ravel())
+        weight.grad = None
+    return np.concatenate(parts or [np.zeros(0, np.float32)])[None]
 
 
 def _first_vectors(config: SASRecConfig, sessions: Sessions, n_tracks: int) -> Narrow:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from segue.core.errors import DataError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
-from segue.core.seeding import generator
+from segue.core.seeding import generator, seed_everything
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.playlist.models.sasrec import SASRec
 from segue.tasks.playlist.models.sasrec_batches import Batches
@@ -128,6 +128,8 @@ class _Training:
             self._asked = queries.part(0, min(len(queries), config.validate_at_most)), targets[some]
         self._progress = _Progress()
         self._best: Arrays = {}
+        if run is not None:
+            seed_everything(config.seed)  # nothing here draws from them, but checkpoints keep them
         if run is not None and run.checkpoint:
             self._restore(run)
 
