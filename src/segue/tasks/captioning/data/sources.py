@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +24,11 @@ def split_name(name: str) -> str:
 
 
 def find_splits(
-    source: Path, files: Mapping[str, str], prefer: Literal["csv", "json"]
+    source: Path,
+    files: Mapping[str, str],
+    prefer: Literal["csv", "json"],
+    *,
+    needs: Sequence[str] = ("train",),
 ) -> list[tuple[str, Path]]:
     """Return (split, file) of a source, `train` first; the split is empty for a single file.
 
@@ -32,6 +36,7 @@ def find_splits(
         source: a file of captions, or a folder of them.
         files: split -> name of its file in the folder; empty: by the names of the files.
         prefer: which file is taken where a split is there as both.
+        needs: splits that must be there.
 
     Raises:
         DataError: there is no such file or folder, or no file in it tells a split.
@@ -48,14 +53,15 @@ def find_splits(
                 raise DataError("no such file of captions", where=path)
     else:
         found = _by_name(source, prefer)
-    if "train" not in found:
-        raise DataError(
-            f"no captions to learn from: of {', '.join(sorted(found)) or 'no split at all'}, none "
-            "is train",
-            where=source,
-            advice="Name the files by their splits, as train.csv, or say which they are: "
-            "--set files.train=NAME",
-        )
+    for name in needs:
+        if name not in found:
+            raise DataError(
+                f"there is no file of captions for {name}"
+                + (f", only for {', '.join(sorted(found))}" if found else ""),
+                where=source,
+                advice=f"Name the files by their splits, as {name}.csv, or say which they are: "
+                f"--set files.{name}=FILE",
+            )
     return sorted(found.items(), key=lambda item: (item[0] != "train", item[0]))
 
 

@@ -15,7 +15,7 @@ from segue.tasks.captioning.data.config import PrepareConfig
 from segue.tasks.captioning.data.sources import split_name
 from segue.tasks.captioning.data.tokens import clean
 
-__all__ = ["usable_rows", "with_features"]
+__all__ = ["rows_of", "usable_rows", "with_features"]
 
 _MARGIN_S = 0.5
 """Segments may end this much after the video before it is noted: times are rounded."""
@@ -35,19 +35,9 @@ def usable_rows(
     Raises:
         DataError: a file cannot be read, or there is no caption to learn from.
     """
-    listed = _listed(config.available) if config.available else None
     found: list[Row] = []
     for split, path in files:
-        for row in read_captions(path, config.format, account):
-            sentence = clean(row.sentence)
-            if not sentence:
-                account.drop("an empty caption", row.where)
-            elif listed is not None and row.video not in listed:
-                account.drop("a video that is not available", row.where)
-            elif _possible(row, config, account):
-                # MSR-VTT puts several splits into one file, whatever its name
-                own = split_name(row.split) if row.shares or not split else ""
-                found.append(replace(row, sentence=sentence, split=own or split))
+        found += rows_of(split, path, config, account)
         advance(1 / len(files))
     where = files[0][1].parent if len(files) > 1 else files[0][1]
     if not found:
@@ -61,6 +51,33 @@ def usable_rows(
         raise DataError(f"no captions to learn from: of {told}, none is train", where=where)
     found = [row if row.split else replace(row, split="train") for row in found]
     return sorted(found, key=_place)  # stable: as in the files
+
+
+def rows_of(split: str, path: Path, config: PrepareConfig, account: Account) -> list[Row]:
+    """Return the captions of one file that can be used, cleaned.
+
+    Args:
+        split: of the file; empty: as its rows tell.
+        path: a file of captions.
+        config: settings.
+        account: counts what is left out.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    listed = _listed(config.available) if config.available else None
+    found = []
+    for row in read_captions(path, config.format, account):
+        sentence = clean(row.sentence)
+        if not sentence:
+            account.drop("an empty caption", row.where)
+        elif listed is not None and row.video not in listed:
+            account.drop("a video that is not available", row.where)
+        elif _possible(row, config, account):
+            # MSR-VTT puts several splits into one file, whatever its name
+            own = split_name(row.split) if row.shares or not split else ""
+            found.append(replace(row, sentence=sentence, split=own or split))
+    return found
 
 
 def with_features(rows: Sequence[Row], videos: Collection[str], account: Account) -> list[Row]:
