@@ -274,6 +274,7 @@ class _Collected:
         self.n_lines = self.n_plays = self.n_repeated = self.n_undated = 0
         self.first_time: int | None = None
         self.last_time: int | None = None
+        self.floor = -1
 
     def add(self, number: int, line: str, parser: Parser) -> None:
         try:
@@ -294,9 +295,13 @@ class _Collected:
             self.first_time = play.time if self.first_time is None else self.first_time
         else:
             self.n_undated += 1
-        self.rows.append((-1 if play.time is None else play.time, number, play))
+        time = -1 if play.time is None else play.time
+        if time < self.floor:
+            return  # counted, and older than all that is kept
+        self.rows.append((time, number, play))
         if len(self.rows) >= 2 * self.room:
             self._shorten()
+            self.floor = self.rows[0][0] if len(self.rows) == self.room else -1
 
     def refuse(self, number: int, reason: str, line: str) -> None:
         self.n_lines += 1
