@@ -55,7 +55,7 @@ def evaluate(
     from segue.tasks.playlist.config import EvaluateConfig
     from segue.tasks.playlist.data.prepared import load_prepared
     from segue.tasks.playlist.evaluate import evaluate as run
-    from segue.tasks.playlist.results import save_evaluation
+    from segue.tasks.playlist.results import save_evaluation, shortened
 
     config = EvaluateConfig.load(config_file, assignments, flags)
     if print_config:
@@ -67,7 +67,7 @@ def evaluate(
     with progress("Evaluating", 1.0) as advance:
         table = run(run_folder, prepared, config, advance=advance)
     save_evaluation(run_folder, table, config)
-    table.print(as_json=as_json)
+    (table if as_json else shortened(table)).print(as_json=as_json)
 
 
 @click.command(no_args_is_help=True)

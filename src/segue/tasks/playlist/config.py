@@ -21,7 +21,15 @@ __all__ = ["EvaluateConfig", "PretrainConfig", "preset_file"]
 class PretrainConfig(Config):
     """Which models are fitted."""
 
-    models: tuple[str, ...] = ("popularity", "item-cf", "user-cf", "markov", "fused", "reranker")
+    models: tuple[str, ...] = (
+        "popularity",
+        "item-cf",
+        "user-cf",
+        "session-knn",
+        "markov",
+        "fused",
+        "reranker",
+    )
     """Short names, or `package.module:Model` of your own; `fused` is the prior of `tune`."""
     settings: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Model -> changes of its settings, as in --set 'settings.item-cf.neighbours=50'."""

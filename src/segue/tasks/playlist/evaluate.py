@@ -107,8 +107,8 @@ def evaluate(
     covered: dict[str, list[float]] = {}
     for name, role, model in rows:
         roles[name] = role
-        found = rank_metrics(model.ranks(asked.queries, asked.targets, repeats=asked.repeats))
-        lists, _ = model.recommend(asked.queries, max(CUTS), repeats=asked.repeats)
+        ranks, lists = model.answer(asked.queries, asked.targets, max(CUTS), repeats=asked.repeats)
+        found = rank_metrics(ranks)
         found |= list_metrics(lists, asked.queries, vectors, data.vocabulary.plays)
         for metric, values in found.items():
             scores.setdefault(name, {}).setdefault(metric, []).append(values)

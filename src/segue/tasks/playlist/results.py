@@ -9,6 +9,7 @@ RUN/README.md                     the model card, with the table of the last eva
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,23 @@ from segue.core.tables import EvaluationTable
 from segue.tasks.playlist.config import EvaluateConfig
 from segue.tasks.playlist.figures import draw_learning, draw_table
 
-__all__ = ["LIMITS", "save_evaluation"]
+__all__ = ["LIMITS", "save_evaluation", "shortened"]
+
+_SHOWN = (
+    "hit@10",
+    "ndcg@10",
+    "mrr",
+    "diversity@10",
+    "novelty@10",
+    "repeats@10",
+    "coverage@10",
+    "return",
+    "precision@5",
+    "ndcg@5",
+    "diversity",
+    "near",
+)
+_COMPARED = ("ndcg@10", "return", "precision@5")
 
 LIMITS = (
     "A listener's next track is known from the log only: what was not played counts as wrong.",
@@ -47,6 +64,18 @@ def save_evaluation(run: Path, table: EvaluationTable, config: EvaluateConfig) -
         write_card(run, table=table, limits=LIMITS, figures=figures)
     finally:
         lock.release()
+
+
+def shortened(table: EvaluationTable) -> EvaluationTable:
+    """Return the table with the columns that fit on a screen; the file has all of them."""
+    playlists = "return" in table.metric_names
+    shown = [name for name in _SHOWN if playlists or name != "ndcg@5"]
+    rows = tuple(
+        replace(row, metrics={name: row.metrics[name] for name in shown if name in row.metrics})
+        for row in table.rows
+    )
+    comparisons = tuple(c for c in table.comparisons if c.metric in _COMPARED)
+    return replace(table, rows=rows, comparisons=comparisons)
 
 
 def _logged(run: Path) -> dict[str, list[dict[str, Any]]]:

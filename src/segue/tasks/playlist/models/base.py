@@ -111,6 +111,25 @@ class Recommender(ABC):
             done += len(batch)
         return np.concatenate(found) if found else np.zeros(0)
 
+    def answer(
+        self, queries: Sessions, targets: NDArray[np.int32], n: int, *, repeats: Repeats = "allowed"
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Return what `ranks` and `recommend` return of the same queries: ranks [B], lists [B, n].
+
+        Scores are computed once, where the model has no faster way to either.
+        """
+        if type(self).ranks is not Recommender.ranks:
+            ranks = self.ranks(queries, targets, repeats=repeats)
+            return ranks, self.recommend(queries, n, repeats=repeats)[0]
+        ranks, lists, done = np.empty(len(targets)), np.empty((len(targets), n), np.int32), 0
+        for batch in _batches(queries):
+            part = slice(done, done + len(batch))
+            scores = self.score(batch)
+            ranks[part] = mid_ranks(scores, batch, targets[part], repeats=repeats)
+            lists[part] = top_tracks(scores, batch, n, repeats=repeats)[0]
+            done += len(batch)
+        return ranks, lists
+
     @classmethod
     def known_as(cls) -> str:
         """Return the short name, or `package.module:Class` for one that is not of the table."""
