@@ -12,7 +12,13 @@ import pytest
 
 from segue.core.errors import DataError, UsageError
 from segue.tasks.playlist.data.prepared import Vocabulary
-from segue.tasks.playlist.history import Heard, History, match_history, read_history
+from segue.tasks.playlist.history import (
+    Heard,
+    History,
+    history_of,
+    match_history,
+    read_history,
+)
 from segue.tasks.playlist.matching import TrackIndex
 from segue.tasks.playlist.spelling import spelling_key, split_label, track_key
 
@@ -46,6 +52,14 @@ def test_a_text_of_tracks() -> None:
     assert history.source == "text"
     assert history[0] == Heard("AC/DC", "Back in Black")
     assert history.notes() == []
+
+
+def test_a_list_of_labels() -> None:
+    history = history_of(["Nemo - Rain; Sun", "rubbish", "A - b"])
+    assert names(history) == [("Nemo", "Rain; Sun"), ("A", "b")]
+    assert history.n_unreadable == 1
+    with pytest.raises(UsageError, match="empty"):
+        history_of([])
 
 
 @pytest.mark.parametrize("dash", "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212")

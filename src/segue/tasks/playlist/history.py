@@ -14,7 +14,7 @@ import json
 import os
 import stat
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, overload
@@ -30,7 +30,7 @@ from segue.tasks.playlist.history_formats import (
 from segue.tasks.playlist.matching import match_history
 from segue.tasks.playlist.spelling import split_label
 
-__all__ = ["KEPT", "Heard", "History", "match_history", "read_history"]
+__all__ = ["KEPT", "Heard", "History", "history_of", "match_history", "read_history"]
 
 KEPT = 200_000
 """Newest plays that are kept, about ten years of a keen listener; some 50 MB."""
@@ -143,6 +143,20 @@ def read_history(source: str | Path, *, keep: int = KEPT) -> History:
         raise DataError(f"cannot be read: {error.strerror}", where=where) from None
 
 
+def history_of(labels: Iterable[str], *, keep: int = KEPT) -> History:
+    """Return the history of texts "artist - title", the oldest first.
+
+    Raises:
+        DataError: none of them is of that form.
+        UsageError: there is none.
+    """
+    _, parser, _ = parser_for("", "a - b")
+    collected = _Collected("text", "part", keep)
+    for number, label in enumerate(labels, 1):
+        collected.add(number, label, parser)
+    return collected.history()
+
+
 def _existing(source: str | Path) -> Path | None:
     """Return the file or folder that is meant, or None when the source is a text."""
     text = os.fspath(source)
@@ -175,11 +189,7 @@ def _read_text(text: str, keep: int) -> History:
             parts += [part for fields in row for part in fields if part.strip()]
         except csv.Error:
             parts += [part for part in line.split(";") if part.strip()]
-    _, parser, _ = parser_for("", "a - b")
-    collected = _Collected("text", "part", keep)
-    for number, part in enumerate(parts, 1):
-        collected.add(number, part, parser)
-    return collected.history()
+    return history_of(parts, keep=keep)
 
 
 def _read_file(file: BinaryIO, path: Path, keep: int) -> History:
