@@ -1,0 +1,236 @@
+"""The warm start: a captioner learns human captions word by word, before any reward.
+
+The loss is the label-smoothed divergence of `losses`. After each epoch the validation captions are
+judged; the run can be killed at any moment and goes on from its last epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from segue.core.errors import DataError, RunError
+from segue.core.progress import Advance, silent
+from segue.core.run import Run
+from segue.core.seeding import generator, seed_everything
+from segue.rl.torch_state import from_arrays, to_arrays
+from segue.tasks.captioning.batches import Batch, epoch, make_batch
+from segue.tasks.captioning.config import PretrainConfig
+from segue.tasks.captioning.data.prepared import Prepared, Split
+from segue.tasks.captioning.data.vocabulary import PADDING, UNKNOWN
+from segue.tasks.captioning.losses import warm_start_loss
+from segue.tasks.captioning.models.network import Captioner
+from segue.tasks.captioning.models.stored import save_captioner
+
+__all__ = ["nats_per_word", "pretrain"]
+
+
+def pretrain(
+    data: Prepared,
+    folder: Path,
+    config: PretrainConfig | None,
+    *,
+    resume: bool = False,
+    advance: Advance = silent,
+) -> dict[str, Any]:
+    """Train a captioner on human captions and keep it in `folder`.
+
+    Args:
+        data: prepared captions and features.
+        folder: of the run.
+        config: settings; None takes the run's own, with `resume`.
+        resume: go on with a run that was interrupted.
+        advance: told the share of the work that is done.
+
+    Returns:
+        Epochs, and nats per word on the validation captions.
+
+    Raises:
+        DataError: no caption to learn from.
+        RunError: the run cannot be made or continued, or the loss is not finite.
+    """
+    if not len(data.train.captions):
+        raise DataError("there is no caption to learn from", where=data.name)
+    if resume:
+        run = Run.open(folder, PretrainConfig, data_hash=data.fingerprint)
+    else:
+        chosen = _fitted(config or PretrainConfig(), data)
+        run = Run.create(folder, chosen, data_hash=data.fingerprint)
+    with run:
+        return _Trainer(run, data, advance).train()
+
+
+def nats_per_word(network: Captioner, data: Prepared, split: Split, longest: int) -> float:
+    """Return the mean surprise at the words of human captions, unknown words left out."""
+    network.eval()
+    total, n = 0.0, 0
+    with torch.no_grad():
+        for captions in epoch(split.captions.lengths, 64, None):
+            batch = make_batch(data, split, captions, longest)
+            read = network(network.encode(batch.streams), batch.words[:, :-1])
+            target = batch.words[:, 1:]
+            said = (target != PADDING) & (target != UNKNOWN)
+            at = read.log_probs.gather(-1, target[..., None])[..., 0]
+            total -= float(at[said].double().sum())
+            n += int(said.sum())
+    return total / max(n, 1)
+
+
+class _Trainer:
+    def __init__(self, run: Run[PretrainConfig], data: Prepared, advance: Advance) -> None:
+        torch.set_num_threads(1)  # one seed, one result
+        self._run, self._data, self._advance, config = run, data, advance, run.config
+        seed_everything(config.seed)
+        self._network = Captioner(config.network, len(data.vocabulary))
+        if data.word_vectors is not None:
+            self._network.load_vectors(torch.from_numpy(data.word_vectors))
+        if self._network.critic is not None:
+            self._network.critic.requires_grad_(False)
+        self._weights = [w for w in self._network.parameters() if w.requires_grad]
+        self._adam = torch.optim.AdamW(
+            self._weights, lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self._rng = generator(config.seed, "captions")
+        self._recent: list[dict[str, torch.Tensor]] = []
+        self._best, self._best_epoch = math.inf, 0
+        if run.checkpoint:
+            tree = from_arrays(run.checkpoint.arrays["torch"], run.state["layout"])
+            self._network.load_state_dict(tree["network"])
+            self._adam.load_state_dict(tree["adam"])
+            self._recent = tree["recent"]
+            self._best, self._best_epoch = run.state["best"], run.state["best_epoch"]
+        run.restore_random({"captions": self._rng})
+
+    def train(self) -> dict[str, Any]:
+        run, config = self._run, self._run.config
+        with run.interruptible() as stop:
+            for number in range(run.step + 1, config.epochs + 1):
+                loss = self._epoch(number, stop)
+                if stop:
+                    break
+                found = nats_per_word(
+                    self._network, self._data, self._data.validation, config.longest
+                )
+                run.log(number, loss=loss, validation_nats=found)
+                if found < self._best:
+                    self._best, self._best_epoch = found, number
+                state = {k: v.clone() for k, v in self._network.state_dict().items()}
+                self._recent = [*self._recent, state][-config.average :]
+                self._save(number)
+                if number - self._best_epoch >= config.patience:
+                    break
+        if stop:
+            return {"interrupted_after_epoch": run.step}
+        return self._finish()
+
+    def _epoch(self, number: int, stop: Any) -> float:
+        config, split = self._run.config, self._data.train
+        lengths = np.minimum(split.captions.lengths, config.longest)
+        n_batches = -(-len(lengths) // config.batch)
+        losses = []
+        self._network.train()
+        for i, captions in enumerate(epoch(lengths, config.batch, self._rng)):
+            if stop:  # the epoch is done again when the run goes on
+                break
+            rate = self._rate(n_batches * (number - 1) + i, n_batches * config.epochs)
+            batch = make_batch(self._data, split, captions, config.longest)
+            losses.append(self._update(batch, rate, number))
+            self._advance(1 / (n_batches * config.epochs))
+        return float(np.mean(losses)) if losses else math.nan
+
+    def _update(self, batch: Batch, rate: float, number: int) -> float:
+        config = self._run.config
+        for group in self._adam.param_groups:
+            group["lr"] = rate
+        self._hide(batch)
+        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+            read = self._network(self._network.encode(batch.streams), batch.words[:, :-1])
+        target = batch.words[:, 1:]
+        if not config.unknown_words:
+            target = torch.where(target == UNKNOWN, PADDING, target)
+        loss = warm_start_loss(read.log_probs.float(), target, config.smoothing)
+        if not torch.isfinite(loss):
+            raise RunError(
+                f"the loss of epoch {number} is {loss.item()}",
+                where=self._run.folder,
+                advice="Lower learning_rate or set clip = 1; the last epoch before it is kept",
+            )
+        self._adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if config.clip:
+            torch.nn.utils.clip_grad_norm_(self._weights, config.clip)
+        self._adam.step()
+        return loss.item()
+
+    def _hide(self, batch: Batch) -> None:
+        share = self._run.config.drop_modality
+        if not share:
+            return
+        hidden = torch.rand(len(batch)) < share
+        visual = torch.rand(len(batch)) < 0.5
+        both = (batch.streams.visual_lengths > 0) & (batch.streams.audio_lengths > 0)
+        batch.streams.visual_lengths[hidden & visual & both] = 0
+        batch.streams.audio_lengths[hidden & ~visual & both] = 0
+
+    def _rate(self, step: int, total: int) -> float:
+        config = self._run.config
+        if step < config.warmup:
+            return config.learning_rate * (step + 1) / config.warmup
+        done = (step - config.warmup) / max(1, total - config.warmup)
+        wave = 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return config.learning_rate * (config.final_share + (1 - config.final_share) * wave)
+
+    def _save(self, number: int) -> None:
+        tree = {
+            "network": self._network.state_dict(),
+            "adam": self._adam.state_dict(),
+            "recent": self._recent,
+        }
+        arrays, layout = to_arrays(tree)
+        self._run.save(
+            number,
+            {"torch": arrays},
+            {"layout": layout, "best": self._best, "best_epoch": self._best_epoch},
+            generators={"captions": self._rng},
+        )
+
+    def _finish(self) -> dict[str, Any]:
+        run, data = self._run, self._data
+        mean = {
+            name: torch.stack([state[name].double() for state in self._recent]).mean(0)
+            for name in self._recent[0]
+        }
+        self._network.load_state_dict(mean)
+        found = nats_per_word(self._network, data, data.validation, run.config.longest)
+        result = {"epochs": run.step, "validation_nats": found, "best_epoch_nats": self._best}
+        facts = {"data": data.fingerprint, "data_name": data.name, "training": result}
+        if "proxy" in data.facts:
+            facts["proxy"] = data.facts["proxy"]
+        save_captioner(run.folder, self._network, data.vocabulary, facts)
+        run.finish(result, limits=_LIMITS)
+        return result
+
+
+_LIMITS = (
+    "It says what captions of its training data say, of what its features tell it.",
+    "Likelihood is not quality: judge it by `segue captioning evaluate`.",
+)
+
+
+def _fitted(config: PretrainConfig, data: Prepared) -> PretrainConfig:
+    """Return the settings with the widths of the data's features and vectors."""
+    if not config.fit_features:
+        return config
+    features = data.train.features
+    widths = {"visual": features.visual_width, "audio": features.audio_width}
+    if data.word_vectors is not None:
+        widths["words"] = int(data.word_vectors.shape[1])
+    else:  # without vectors to load there is nothing to freeze
+        return config.model_copy(
+            update={"network": config.network.model_copy(update={**widths, "words_frozen": False})}
+        )
+    return config.model_copy(update={"network": config.network.model_copy(update=widths)})
