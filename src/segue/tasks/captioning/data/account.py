@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,10 +55,16 @@ class Account:
         """Return it as JSON-like values."""
         return {"dropped": self.dropped, "noted": self.noted, "examples": self.examples}
 
-    def told(self) -> str:
-        """Return what was dropped in one line, with an example of each reason."""
+    def told(self, without: Collection[str] = ()) -> str:
+        """Return what was dropped in one line, with an example of each reason.
+
+        Args:
+            without: reasons that are not told.
+        """
         return "; ".join(
-            f"{reason}: {n:,} (as {self.examples[reason][0]})" for reason, n in self.dropped.items()
+            f"{reason}: {n:,} (as {self.examples[reason][0]})"
+            for reason, n in self.dropped.items()
+            if reason not in without
         )
 
     def _name(self, reason: str, where: str) -> None:

@@ -50,6 +50,7 @@ def index_features(
         DataError: a folder is missing, or no video has any feature.
     """
     files = _names(folders)
+    before = set(account.dropped)
     order = list(dict.fromkeys(videos))
     visual: Found = {}
     audio: Found = {}
@@ -62,7 +63,7 @@ def index_features(
     if not visual and not audio:
         raise DataError(
             f"no usable features of any of the {len(order):,} videos, {order[0]} the first"
-            + (f"; left out: {account.told()}" if account.dropped else ""),
+            + (f"; left out: {account.told(before)}" if set(account.dropped) - before else ""),
             where=", ".join(map(str, folders)),
             advice=f"Expected are files such as {order[0]}_rgb.npy with {order[0]}_flow.npy, "
             f"{order[0]}_visual.npy, {order[0]}_vggish.npy",
