@@ -9,7 +9,7 @@ no n-gram matches. A corpus is scored by the sums of its items' counts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,10 @@ __all__ = ["bleu_corpus", "bleu_counts", "bleu_items", "ngrams"]
 ORDER = 4
 _TINY, _SMALL = 1e-15, 1e-9  # added to every numerator and every denominator
 
-Tokens = Sequence[str]
+Tokens = Sequence[Hashable]
 
 
-def ngrams(tokens: Tokens, order: int = ORDER) -> list[Counter[tuple[str, ...]]]:
+def ngrams(tokens: Tokens, order: int = ORDER) -> list[Counter[tuple[Hashable, ...]]]:
     """Return how often each n-gram occurs, one counter for each length 1 .. `order`."""
     return [
         Counter(zip(*(tokens[i:] for i in range(n)), strict=False)) for n in range(1, order + 1)
@@ -38,7 +38,7 @@ def bleu_counts(hypothesis: Tokens, references: Sequence[Tokens]) -> NDArray[np.
     """
     length = len(hypothesis)
     closest = min((abs(len(r) - length), len(r)) for r in references)[1]
-    held: list[Counter[tuple[str, ...]]] = [Counter() for _ in range(ORDER)]
+    held: list[Counter[tuple[Hashable, ...]]] = [Counter() for _ in range(ORDER)]
     for reference in references:
         for have, more in zip(held, ngrams(reference), strict=True):
             have |= more

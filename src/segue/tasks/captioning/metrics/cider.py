@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,8 +25,8 @@ ORDER = 4
 SIGMA = 6.0
 SCALE = 10.0
 
-Tokens = Sequence[str]
-Gram = tuple[str, ...]
+Tokens = Sequence[Hashable]
+Gram = tuple[Hashable, ...]
 
 
 @dataclass(frozen=True, slots=True)

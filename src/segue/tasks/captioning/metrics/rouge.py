@@ -7,7 +7,7 @@ is taken from the reference where it is best, and recall weighs beta^2 = 1.44 ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 __all__ = ["common_length", "rouge_l"]
 
@@ -15,7 +15,7 @@ BETA = 1.2
 
 
 def rouge_l(
-    hypothesis: Sequence[str], references: Sequence[Sequence[str]], beta: float = BETA
+    hypothesis: Sequence[Hashable], references: Sequence[Sequence[Hashable]], beta: float = BETA
 ) -> float:
     """Return ROUGE-L of one item, between 0 and 1; 0 for an empty caption."""
     if not hypothesis:
@@ -28,10 +28,10 @@ def rouge_l(
     return (1 + beta**2) * precision * recall / (recall + beta**2 * precision)
 
 
-def common_length(first: Sequence[str], second: Sequence[str]) -> int:
+def common_length(first: Sequence[Hashable], second: Sequence[Hashable]) -> int:
     """Return the length of the longest common subsequence."""
     # Bit-parallel (Hyyrö 2004): bit i of `row` is 0 where the common length grows at word i.
-    where: dict[str, int] = {}
+    where: dict[Hashable, int] = {}
     for i, word in enumerate(first):
         where[word] = where.get(word, 0) | 1 << i
     whole = (1 << len(first)) - 1
