@@ -205,7 +205,10 @@ def test_one_file_is_split_by_video_and_sentences_share_their_segment(tmp_path: 
     assert data.validation.name == "validation"
     assert all(len(each) == 2 for each in data.train.references())
     assert data.train.captions.segment.tolist() == [n // 2 for n in range(16)]
-    assert data.train.features.visual_width == 1
+    assert (data.train.features.visual_width, data.train.features.audio_width) == (1, 3)
+    seen = PrepareConfig(plain_names="visual")
+    report = prepare(source, [tmp_path / "features"], tmp_path / "seen", seen)
+    assert (report.features["visual_width"], report.features["audio_width"]) == (3, 0)
     videos = [set(split.segments.videos) for split in data.splits.values()]
     assert sum(map(len, videos)) == len(set.union(*videos)) == 10
 

@@ -47,6 +47,9 @@ class PrepareConfig(Config):
 
     fusion: Literal["sum", "concatenate"] = "sum"
     """How the picture and the flow features of I3D become one row (the original: sum)."""
+    plain_names: Literal["audio", "visual"] = "audio"
+    """What a file holds that is named after its video alone, `<id>.npy`: VGGish's features are
+    published so, and those of many picture models, too."""
     visual_width: int | None = Field(None, ge=1)
     """Numbers of a row of one visual file; others are left out. Default: the most frequent."""
     audio_width: int | None = Field(None, ge=1)

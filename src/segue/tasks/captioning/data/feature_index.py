@@ -20,7 +20,8 @@ from segue.tasks.captioning.data.npy_files import Header, read_header
 __all__ = ["index_features"]
 
 _VISUAL = (("_rgb", "_flow"), ("_visual",), ("_rgb",))
-_AUDIO = (("_vggish",), ("_audio",), ("",))
+_AUDIO = (("_vggish",), ("_audio",))
+_PLAIN = (("",),)
 """Ends of the names of the files of one video; the first that are all there are used."""
 _PREFIX = "v_"
 """ActivityNet's prefix of an id, which some extractors leave out."""
@@ -54,9 +55,11 @@ def index_features(
     order = list(dict.fromkeys(videos))
     visual: Found = {}
     audio: Found = {}
+    visual_ends = _VISUAL + (_PLAIN if config.plain_names == "visual" else ())
+    audio_ends = _AUDIO + (_PLAIN if config.plain_names == "audio" else ())
     for video in order:
-        _take(video, _VISUAL, "visual", files, folders, account, visual)
-        _take(video, _AUDIO, "audio", files, folders, account, audio)
+        _take(video, visual_ends, "visual", files, folders, account, visual)
+        _take(video, audio_ends, "audio", files, folders, account, audio)
         advance(1)
     visual_width = _chosen("visual", config.visual_width, visual, account)
     audio_width = _chosen("audio", config.audio_width, audio, account)

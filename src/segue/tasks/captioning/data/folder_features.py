@@ -4,7 +4,8 @@
 |---|---|
 | `<id>_rgb.npy` and `<id>_flow.npy` (I3D) | visual: summed as the original does, or side by side |
 | `<id>_visual.npy`, or `<id>_rgb.npy` alone | visual |
-| `<id>_vggish.npy`, `<id>_audio.npy`, or `<id>.npy` | audio |
+| `<id>_vggish.npy` or `<id>_audio.npy` | audio |
+| `<id>.npy` | audio, as VGGish's are published; with the setting `plain_names`, visual |
 
 The names of files are compared with the names of the videos, nothing of a caption file is ever used
 as a path. `FeatureIndex` is what `prepare` found; `FolderFeatures` reads it.
