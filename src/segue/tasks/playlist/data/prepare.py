@@ -18,9 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.progress import silent
+from segue.tasks.playlist.data import logs
 from segue.tasks.playlist.data.account import Account
 from segue.tasks.playlist.data.config import PrepareConfig
+from segue.tasks.playlist.data.cutting import cut, trim
 from segue.tasks.playlist.data.formats import find_source
+from segue.tasks.playlist.data.plays import first_places
 from segue.tasks.playlist.data.prepared import PARTS, Prepared, Vocabulary, fingerprint_of
 from segue.tasks.playlist.data.sequences import read_sequences
 from segue.tasks.playlist.data.splits import divide
@@ -55,13 +58,16 @@ def prepare(
     path, kind = find_source(source, config.format)
     account = Account(source=path, strict=config.strict)
     with new_folder(out) as folder:
-        found = _sequences(path, config, account)
-        advance(0.6)
+        if kind in ("sessions", "sequences"):
+            found = _ready_made(path, config, account)
+        else:
+            found = _log(path, kind, config, account, folder / ".work")
+        advance(0.7)
         divided = divide(
             found.sessions, config, source=path, has_clock=found.has_clock, given=found.parts
         )
         parts, vocabulary, unknown = _number(divided.parts, divided.split, found, config)
-        advance(0.2)
+        advance(0.1)
         fingerprint = fingerprint_of(parts.values(), vocabulary)
         facts = {
             "name": config.name or path.name.split(".")[0],
@@ -74,6 +80,7 @@ def prepare(
             "cut": divided.facts,
             "rows": {"read": found.n_rows, "used": found.n_used},
             "dropped": account.to_dict(),
+            **found.facts,
             "tracks": len(vocabulary),
             "users": len(np.unique(found.sessions.users[found.sessions.users != UNKNOWN])),
             "sessions": len(found.sessions),
@@ -92,25 +99,53 @@ class _Found:
     """Sessions in order of time, whose tracks have the numbers of the source."""
 
     sessions: Sessions
-    artists: list[str]
-    titles: list[str]
+    labels: Callable[[NDArray[np.int64]], tuple[list[str], list[str]]]
+    """Artists and titles of tracks."""
+    n_tracks: int
     has_clock: bool
-    parts: NDArray[np.int8] | None
+    parts: NDArray[np.int8] | None = None
     n_rows: int
     n_used: int
     """Rows of which something is kept."""
+    facts: dict[str, Any]
 
 
-def _sequences(path: Path, config: PrepareConfig, account: Account) -> _Found:
-    read = read_sequences(path, account)
+def _log(path: Path, kind: str, config: PrepareConfig, account: Account, work: Path) -> _Found:
+    read = {
+        "lastfm": logs.read_lastfm,
+        "csv": logs.read_csv,
+        "listenbrainz": logs.read_listenbrainz,
+        "parquet": logs.read_parquet,
+    }[kind]
+    plays = read(path, config, account, work)
+    sessions, facts = cut(plays, config, account)
     return _Found(
-        sessions=read.sessions,
-        artists=[""] * len(read.names),
-        titles=read.names,
+        sessions=sessions,
+        labels=plays.labels,
+        n_tracks=plays.n_tracks,
+        has_clock=True,
+        n_rows=plays.n_rows,
+        n_used=len(sessions.tracks),
+        facts=facts,
+    )
+
+
+def _ready_made(path: Path, config: PrepareConfig, account: Account) -> _Found:
+    read = read_sequences(path, account)
+    sessions, chosen, facts = trim(read, config, account)
+
+    def labels(tracks: NDArray[np.int64]) -> tuple[list[str], list[str]]:
+        return [""] * len(tracks), [read.names[i] for i in tracks.tolist()]
+
+    return _Found(
+        sessions=sessions,
+        labels=labels,
+        n_tracks=len(read.names),
         has_clock=read.has_clock,
-        parts=read.parts,
+        parts=None if read.parts is None else read.parts[chosen],
         n_rows=read.n_rows,
-        n_used=len(read.sessions),
+        n_used=read.n_rows - account.total,
+        facts=facts,
     )
 
 
@@ -125,26 +160,19 @@ def _number(
         **parts,
         facts={"split": split},
     )
-    n = len(found.titles)
+    n = found.n_tracks
     heard = raw.before_test.tracks
     plays = np.bincount(heard, minlength=n)
-    first = np.full(n, len(heard) + len(parts["test"].tracks), dtype=np.int64)
-    np.minimum.at(first, heard, np.arange(len(heard)))
-    if config.keep_unseen:
-        np.minimum.at(
-            first, parts["test"].tracks, len(heard) + np.arange(len(parts["test"].tracks))
-        )
-        kept = first < len(heard) + len(parts["test"].tracks)
-    else:
-        kept = plays > 0
+    order_of = np.concatenate([heard, parts["test"].tracks]) if config.keep_unseen else heard
+    first = first_places(order_of, n)
+    kept = first < len(order_of)
     order = np.lexsort((first, -plays))
     order = order[kept[order]]
     numbers = np.full(n, UNKNOWN, dtype=np.int32)
     numbers[order] = np.arange(len(order), dtype=np.int32)
+    artists, titles = found.labels(order)
     vocabulary = Vocabulary(
-        artists=tuple(found.artists[i] for i in order.tolist()),
-        titles=tuple(found.titles[i] for i in order.tolist()),
-        plays=plays[order].astype(np.int64),
+        artists=tuple(artists), titles=tuple(titles), plays=plays[order].astype(np.int64)
     )
     numbered = {name: _with_tracks(parts[name], numbers[parts[name].tracks]) for name in PARTS}
     unknown = {name: int((part.tracks == UNKNOWN).sum()) for name, part in numbered.items()}

@@ -97,7 +97,7 @@ def write_prepared(
         "title": np.array(vocabulary.titles, dtype=object),
         "plays": vocabulary.plays,
     }
-    label = f"{list(PARTS)}[p + 1] AS part"
+    label = "CASE p WHEN 0 THEN 'train' WHEN 1 THEN 'validation' ELSE 'test' END AS part"
     with duckdb.connect(config={"threads": 2, "preserve_insertion_order": True}) as database:
         for name, table, columns in (
             ("plays", plays, f"{label}, session, track, {skipped} AS skipped"),
