@@ -18,9 +18,12 @@ from segue.score.choose import choose
 from segue.score.config import ChooseSettings, ListenerSettings, ScoreConfig
 from segue.score.listener import apart, read_listener, with_favour
 from segue.score.pipeline import score
+from segue.score.report import render
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.tables import Tables, Weights
 from tests.score.conftest import Sample
+from tests.score.report_sample import sample_extras, sample_result
+from tests.score.test_report import HOSTILE, Page
 from tests.synthetic_audio import noise
 
 SETTINGS = ["segments.min_s=1", "segments.max_s=3", "workers=1"]
@@ -259,3 +262,22 @@ def test_a_forbidden_track_stays_forbidden(tables: Tables) -> None:
             tables, alignment=alignment, weights=replace(tables.weights, alignment=weight)
         )
         assert with_favour(barred, np.array([0, 0, 5.0])).alignment[1, 2] == -np.inf
+
+
+def test_the_report_is_whole_with_hostile_names() -> None:
+    result = sample_result()
+    said = {"score": 0.5, "reason": HOSTILE}
+    result["segments"][0] |= {"track": HOSTILE, "listener": said}
+    result["listener"] = {
+        "history": HOSTILE, "plays": 3, "lines": 4, "unreadable": 1, "first_unreadable": HOSTILE,
+        "library": {"tracks": 9, "by_track": 2, "by_genre": 1}, "fit": 1.0, "fit_without": 1.5,
+        "favourites": [{"track": "loved.ogg", "score": 0.9, "reason": HOSTILE}],
+        "changed": [{"segment": 0, "track": HOSTILE, "without": HOSTILE}],
+    }  # fmt: skip
+    page = Page(render(result, sample_extras()))
+    assert not page.all("img")
+    assert len(page.all("script")) == 1
+    for words in ("2 heard, 1 of genres heard", "loved.ogg", "not chosen", "changed by −0.500"):
+        assert words in page.text
+    result["listener"] = {}
+    assert "The listener" not in Page(render(result, sample_extras())).text
