@@ -117,7 +117,8 @@ def trim(
             sessions.tracks, lengths, users=sessions.users[owners], times=sessions.times[owners]
         )
         chosen, rows = chosen[owners], rows[owners]
-    least = config.min_length or 2
+    # The original's windows begin at five plays: shorter sessions would vanish uncounted.
+    least = config.min_length or (5 if config.split == "windows_leaky" else 2)
     short = sessions.lengths < least
     whole = short & ~np.isin(chosen, chosen[~short])  # of these rows nothing is kept
     if whole.any():

@@ -78,6 +78,7 @@ def prepare(
             "split": divided.split,
             "leaks": divided.split == "windows_leaky",
             "cut": divided.facts,
+            "clock": found.has_clock,
             "rows": {"read": found.n_rows, "used": found.n_used},
             "dropped": account.to_dict(),
             **found.facts,
