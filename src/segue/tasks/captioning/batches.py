@@ -39,6 +39,12 @@ class Batch:
     def __len__(self) -> int:
         return len(self.segments)
 
+    def to(self, device: str) -> Batch:
+        """Return the batch on a device."""
+        return Batch(
+            streams=self.streams.to(device), words=self.words.to(device), segments=self.segments
+        )
+
 
 def streams_of(features: FeatureBatch) -> Streams:
     """Return features as tensors; an absent modality has length 0."""

@@ -74,8 +74,8 @@ def biased_kl(
     plain = plain - torch.where(apart, log_sampled, torch.zeros_like(log_sampled))
     n_plain = log_probs.shape[-1] - 2 - apart.to(log_probs.dtype)
     kl: Tensor = n_plain * torch.special.xlogy(each, each) - each * plain
-    kl = kl + torch.special.xlogy(at_target, at_target) - at_target * log_target
-    extra = torch.special.xlogy(at_sampled, at_sampled) - at_sampled * log_sampled
+    kl = kl + _entropy(at_target) - at_target * log_target
+    extra = _entropy(at_sampled) - at_sampled * log_sampled
     kl = kl + torch.where(sampled == target, torch.zeros_like(extra), extra)
     kl = kl.masked_fill(target == padding, 0.0)
     return kl
@@ -112,3 +112,8 @@ def _at(log_probs: Tensor, words: Tensor) -> Tensor:
 
 def _x_log_x(x: float) -> float:
     return float(torch.special.xlogy(torch.tensor(x, dtype=torch.float64), x)) if x > 0 else 0.0
+
+
+def _entropy(x: Tensor) -> Tensor:
+    """Return x log x, 0 at 0; its gradient there is 0 as well, where the true one is infinite."""
+    return torch.where(x > 0, x * x.clamp(min=torch.finfo(x.dtype).tiny).log(), 0.0)

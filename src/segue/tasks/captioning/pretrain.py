@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from segue.core.errors import DataError, RunError
+from segue.core.errors import ConfigError, DataError, RunError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
@@ -26,7 +26,7 @@ from segue.tasks.captioning.losses import warm_start_loss
 from segue.tasks.captioning.models.network import Captioner
 from segue.tasks.captioning.models.stored import save_captioner
 
-__all__ = ["nats_per_word", "pretrain"]
+__all__ = ["nats_per_word", "pretrain", "usable_device"]
 
 
 def pretrain(
@@ -67,10 +67,11 @@ def pretrain(
 def nats_per_word(network: Captioner, data: Prepared, split: Split, longest: int) -> float:
     """Return the mean surprise at the words of human captions, unknown words left out."""
     network.eval()
+    device = network.embedding.weight.device.type
     total, n = 0.0, 0
     with torch.no_grad():
         for captions in epoch(split.captions.lengths, 64, None):
-            batch = make_batch(data, split, captions, longest)
+            batch = make_batch(data, split, captions, longest).to(device)
             read = network(network.encode(batch.streams), batch.words[:, :-1])
             target = batch.words[:, 1:]
             said = (target != PADDING) & (target != UNKNOWN)
@@ -78,6 +79,19 @@ def nats_per_word(network: Captioner, data: Prepared, split: Split, longest: int
             total -= float(at[said].double().sum())
             n += int(said.sum())
     return total / max(n, 1)
+
+
+def usable_device(device: str) -> str:
+    """Return `device`.
+
+    Raises:
+        ConfigError: it is not on this machine.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            "device = 'cuda', but torch sees no GPU here", advice="Leave it out to learn on the CPU"
+        )
+    return device
 
 
 class _Trainer:
@@ -90,6 +104,7 @@ class _Trainer:
             self._network.load_vectors(torch.from_numpy(data.word_vectors))
         if self._network.critic is not None:
             self._network.critic.requires_grad_(False)
+        self._network.to(usable_device(config.device))
         self._weights = [w for w in self._network.parameters() if w.requires_grad]
         self._adam = torch.optim.AdamW(
             self._weights, lr=config.learning_rate, weight_decay=config.weight_decay
@@ -101,7 +116,10 @@ class _Trainer:
             tree = from_arrays(run.checkpoint.arrays["torch"], run.state["layout"])
             self._network.load_state_dict(tree["network"])
             self._adam.load_state_dict(tree["adam"])
-            self._recent = tree["recent"]
+            self._recent = [
+                {name: value.to(config.device) for name, value in state.items()}
+                for state in tree["recent"]
+            ]
             self._best, self._best_epoch = run.state["best"], run.state["best_epoch"]
         run.restore_random({"captions": self._rng})
 
@@ -138,7 +156,8 @@ class _Trainer:
                 break
             rate = self._rate(n_batches * (number - 1) + i, n_batches * config.epochs)
             batch = make_batch(self._data, split, captions, config.longest)
-            losses.append(self._update(batch, rate, number))
+            self._hide(batch)
+            losses.append(self._update(batch.to(config.device), rate, number))
             self._advance(1 / (n_batches * config.epochs))
         return float(np.mean(losses)) if losses else math.nan
 
@@ -146,8 +165,7 @@ class _Trainer:
         config = self._run.config
         for group in self._adam.param_groups:
             group["lr"] = rate
-        self._hide(batch)
-        with torch.autocast("cpu", torch.bfloat16, enabled=config.precision == "bfloat16"):
+        with torch.autocast(config.device, torch.bfloat16, enabled=config.precision == "bfloat16"):
             read = self._network(self._network.encode(batch.streams), batch.words[:, :-1])
         target = batch.words[:, 1:]
         if not config.unknown_words:
@@ -210,7 +228,7 @@ class _Trainer:
         facts = {"data": data.fingerprint, "data_name": data.name, "training": result}
         if "proxy" in data.facts:
             facts["proxy"] = data.facts["proxy"]
-        save_captioner(run.folder, self._network, data.vocabulary, facts)
+        save_captioner(run.folder, self._network.cpu(), data.vocabulary, facts)
         run.finish(result, limits=_LIMITS)
         return result
 

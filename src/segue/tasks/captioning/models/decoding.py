@@ -16,10 +16,11 @@ from torch import Tensor
 from segue.tasks.captioning.models.encoder import Memory
 from segue.tasks.captioning.models.network import Captioner
 
-__all__ = ["Captions", "beam_search", "greedy", "repeat_memory", "sample"]
+__all__ = ["Captions", "beam_search", "greedy", "repeat_memory", "sample", "speakable"]
 
 START, END = 2, 3
 """Numbers of the words that begin and end a caption."""
+_NEVER = -1e9  # finite, so that gradients stay numbers
 _BANNED = (0, 1, START)
 """Unknown, padding and start are never said."""
 
@@ -173,8 +174,18 @@ def repeat_memory(memory: Memory, times: int) -> Memory:
     )
 
 
+def speakable(log_probs: Tensor) -> Tensor:
+    """Return the log-probabilities of what may be said after each word of captions, [B, L, V].
+
+    Unknown, padding and start are never said, and a caption does not end before its first word.
+    """
+    bars = torch.zeros(log_probs.shape[1:], dtype=torch.bool, device=log_probs.device)
+    bars[:, list(_BANNED)] = True
+    bars[0, END] = True
+    return torch.log_softmax(log_probs.masked_fill(bars, _NEVER), dim=-1)
+
+
 def _allowed(log_probs: Tensor, place: int) -> Tensor:
-    """Forbid what is not a word, and an empty caption."""
     log_probs = log_probs.clone()
     banned: Sequence[int] = (*_BANNED, END) if place == 0 else _BANNED
     log_probs[:, list(banned)] = float("-inf")

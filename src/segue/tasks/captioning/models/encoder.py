@@ -45,6 +45,15 @@ class Streams:
     def __len__(self) -> int:
         return len(self.visual_lengths)
 
+    def to(self, device: str) -> Streams:
+        """Return the features on a device."""
+        return Streams(
+            visual=self.visual.to(device),
+            visual_lengths=self.visual_lengths.to(device),
+            audio=self.audio.to(device),
+            audio_lengths=self.audio_lengths.to(device),
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
