@@ -12,7 +12,7 @@ import numpy as np
 
 from segue.core.errors import DataError, SegueError, UsageError
 from segue.tasks.playlist.data.prepared import Vocabulary
-from segue.tasks.playlist.history import Heard, read_history
+from segue.tasks.playlist.history import Heard, history_of
 from segue.tasks.playlist.matching import TrackIndex
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.ranking import Repeats
@@ -138,7 +138,7 @@ def answer_batch(suggester: Suggester, path: Path, n: int, repeats: Repeats, out
                 try:
                     asked = _request(line, f"{path}, line {number}")
                     answer["id"] = asked.get("id", number)
-                    heard = read_history("; ".join(asked["history"]))
+                    heard = history_of(asked["history"])
                     answer |= suggester(heard, n, repeats=repeats).to_dict()
                 except SegueError as error:
                     failed += 1
