@@ -11,5 +11,6 @@ MODELS = {
     "session-knn": "segue.tasks.playlist.models.user_cf:SessionKNN",
     "markov": "segue.tasks.playlist.models.markov:Markov",
     "fused": "segue.tasks.playlist.models.fused:Fused",
+    "original": "segue.tasks.playlist.agents.original:Original",
     "sasrec": "segue.tasks.playlist.models.sasrec:SASRec",
 }
