@@ -102,7 +102,7 @@ def test_a_seed_is_a_result_and_the_file_keeps_it(agent: Original, tmp_path: Pat
 
 
 def test_it_learns_from_its_reward() -> None:
-    """Of 20 candidates one is the truth: random choices earn .101 and hit .027, trained .205, .120."""
+    """Of 20 candidates one is right: random choices earn .101 and hit .027, trained .205, .120."""
     rng = np.random.default_rng(0)
     tracks = np.where(rng.random((60, 8)) < 0.8, rng.integers(10, size=(60, 8)), 0)
     tracks = np.where(tracks > 0, tracks, rng.integers(10, 40, size=(60, 8)))
