@@ -16,6 +16,7 @@ COMMANDS = {
     "score": ("segue.score.cli:command", "Choose music for a video and mix it in."),
     "soundtrack": ("segue.tasks.soundtrack.cli:group", "Music for a video, segment by segment."),
     "melody": ("segue.tasks.melody.cli:group", "Melodies by a note RNN that learns theory."),
+    "playlist": ("segue.tasks.playlist.cli:group", "What to play next, and whole playlists."),
     "doctor": ("segue.doctor:command", "Check this installation and say what is missing."),
 }
 
