@@ -32,7 +32,12 @@ from segue.tasks.playlist.metrics import CUTS, coverage, list_metrics, rank_metr
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.protocol import questions
 from segue.tasks.playlist.ranking import Repeats
-from segue.tasks.playlist.run_folder import load_model, read_vocabulary, stored_models
+from segue.tasks.playlist.run_folder import (
+    load_model,
+    read_vocabulary,
+    stored_agents,
+    stored_models,
+)
 from segue.tasks.playlist.sessions import UNKNOWN, Sessions
 
 __all__ = ["Questions", "ask", "evaluate", "natural_repeats"]
@@ -133,6 +138,9 @@ def _systems(run: Path) -> Iterator[tuple[str, Role, Recommender]]:
     for name, folders in stored_models(run).items():
         for folder in folders:
             yield name, "prior" if name == PRIOR else "baseline", load_model(run, name, folder)
+    for name, folders in stored_agents(run).items():
+        for folder in folders:
+            yield name, "tuned", load_model(run, name, folder)
 
 
 def _random(asked: Questions, n_tracks: int) -> dict[str, Floats]:

@@ -16,7 +16,12 @@ from segue.tasks.playlist.history import Heard, history_of
 from segue.tasks.playlist.matching import TrackIndex
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.ranking import Repeats
-from segue.tasks.playlist.run_folder import load_model, read_vocabulary, stored_models
+from segue.tasks.playlist.run_folder import (
+    load_model,
+    read_vocabulary,
+    stored_agents,
+    stored_models,
+)
 from segue.tasks.playlist.sessions import Sessions
 
 __all__ = ["Recommendation", "Recommended", "Suggester", "answer_batch"]
@@ -166,6 +171,6 @@ def _request(line: str, where: str) -> dict[str, Any]:
 
 def _best(run: Path) -> str:
     """Return the name of the strongest kind of model in `run`."""
-    stored = stored_models(run)
-    order = ("reranker", "fused", "sasrec", "item-cf", "user-cf", "markov", "popularity")
+    stored = stored_models(run) | stored_agents(run)
+    order = ("playlist", "actor-critic", "reranker", "next-track", "fused", "sasrec", "item-cf")
     return next((name for name in order if name in stored), next(iter(stored)))
