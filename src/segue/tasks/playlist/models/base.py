@@ -19,6 +19,7 @@ from segue.core.config import Config
 from segue.core.errors import DataError, MissingModel
 from segue.core.files import atomic_write, read_json, write_json
 from segue.core.progress import Advance, silent
+from segue.tasks.playlist.agents import AGENTS
 from segue.tasks.playlist.models import MODELS
 from segue.tasks.playlist.ranking import Repeats, Scores, mid_ranks, top_tracks
 from segue.tasks.playlist.sessions import Sessions
@@ -133,7 +134,8 @@ class Recommender(ABC):
     @classmethod
     def known_as(cls) -> str:
         """Return the short name, or `package.module:Class` for one that is not of the table."""
-        return cls.name if cls.name in MODELS else f"{cls.__module__}:{cls.__qualname__}"
+        known = cls.name in MODELS or cls.name in AGENTS
+        return cls.name if known else f"{cls.__module__}:{cls.__qualname__}"
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and model.json into `folder`."""
