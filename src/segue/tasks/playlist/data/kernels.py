@@ -166,11 +166,13 @@ def parse(
         returned = not in_quotes and end > begin and text[end - 1] == _RETURN
         if complete and returned and column <= MOST_COLUMNS:
             ends[column - 1] = end - 1
+        if not complete and not final and i - position <= LONGEST_ROW:
+            break  # the rest of the row comes with the next block
         if not complete or i - position > LONGEST_ROW:
-            if not final and i - position <= LONGEST_ROW:
-                break  # the rest of the row comes with the next block
-            # Go on after the line in which the row began, so that one quote costs one row.
-            status, inner, i = _TOO_LONG, 0, position
+            status = _TOO_LONG
+        if status == _TOO_LONG or (inner > 0 and (status != _GOOD or column != n_columns)):
+            # Go on after the line in which the row began, so that a stray quote costs one row.
+            inner, i = 0, position
             while i < n and text[i] != _NEWLINE:
                 i += 1
             endless = i >= n and not final

@@ -24,6 +24,7 @@ from segue.core.errors import DataError
 from segue.tasks.playlist.data.account import Account
 from segue.tasks.playlist.data.config import PrepareConfig
 from segue.tasks.playlist.data.formats import first_line
+from segue.tasks.playlist.data.kernels import MOST_COLUMNS
 from segue.tasks.playlist.data.plays import Layout, Plays, read_plays
 
 __all__ = ["read_csv", "read_lastfm", "read_listenbrainz", "read_parquet"]
@@ -45,11 +46,13 @@ def read_csv(path: Path, config: PrepareConfig, account: Account, work: Path) ->
     """Read delimited text with a header.
 
     Raises:
-        DataError: the header lacks a column, or names one twice.
+        DataError: the header lacks a column, or has too many.
     """
     header = first_line(path).removeprefix(_BOM).decode("utf-8", "replace").rstrip("\r\n")
     delimiter = max("\t,;|", key=header.count)
     found = next(csv.reader([header], delimiter=delimiter))
+    if len(found) > MOST_COLUMNS:
+        raise DataError(f"{len(found)} columns; at most {MOST_COLUMNS} are read", where=path)
     layout = Layout(
         columns=_places(found, config, path),
         n_columns=len(found),
