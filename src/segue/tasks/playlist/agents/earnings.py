@@ -144,7 +144,8 @@ class Earnings:
 def cosines(vectors: Narrow, tracks: NDArray[np.int32]) -> Narrow:
     """Return the cosines of all pairs of the candidates [B, N] of a question, [B, N, N]."""
     own = vectors[np.maximum(tracks, 0)]
-    return np.asarray(own @ own.transpose(0, 2, 1))
+    # a copy: the product of an array with a view of itself takes a slow way through numpy
+    return np.asarray(own @ np.ascontiguousarray(own.transpose(0, 2, 1)))
 
 
 def distances_so_far(vectors: Narrow, lists: NDArray[np.int32]) -> NDArray[np.float64]:

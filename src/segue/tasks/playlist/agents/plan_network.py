@@ -1,11 +1,17 @@
 """The planning policy as a network that draws lists and learns from what they earn.
 
 `PlanNetwork` computes what `plan_policy` describes, for several lists of each query at once, with
-gradients. An update is REINFORCE: each choice is made likelier by the reward that was still to come
-beyond a baseline. The baseline is
+gradients. There are two updates:
 
-    others    the mean of the other lists of the same query, at the same place
-    critic    a learned value of the state (actor-critic; Barto, Sutton and Anderson, 1983)
+`expected_loss`. The log answers for every candidate, so what each choice would have earned at once
+is known, and its mean over the policy has an exact gradient ("expected policy gradients", Ciosek
+and Whiteson, 2018). What a choice does to later places is learned from drawn lists by REINFORCE:
+later rewards enter as their means over the policy in the state that was reached, and the baseline
+is the mean of the other lists of the query.
+
+`critic_loss`. Each choice is made likelier by what its list earned from there on beyond a learned
+value of the state (actor-critic; Barto, Sutton and Anderson, 1983). It needs no answer but to what
+was chosen, as with a listener who is there.
 
 Letters: `B` queries, `N` candidates, `L` lists, `K` places, `D` units.
 """
@@ -23,7 +29,7 @@ from segue.rl.lists import leave_one_out, rewards_to_go
 from segue.rl.pointer import FORBIDDEN
 from segue.tasks.playlist.agents.plan_policy import DYNAMIC, PLAN_WEIGHTS, PlanInputs
 
-__all__ = ["PlanNetwork", "Rollout", "plan_arrays", "policy_loss"]
+__all__ = ["PlanNetwork", "Rollout", "critic_loss", "expected_loss", "plan_arrays"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,6 +46,8 @@ class Rollout:
     """KL of each decision from the planner's softmax that training began with, [B, L, K]."""
     values: Tensor
     """What the critic expects still to come, [B, L, K]."""
+    means: Tensor
+    """Mean reward of each place over the policy, [B, L, K]; 0 where answers are not given."""
 
 
 class PlanNetwork(nn.Module):
@@ -81,13 +89,20 @@ class PlanNetwork(nn.Module):
             nn.Linear(state + length + _CRITIC, width), nn.GELU(), nn.Linear(width, 1)
         )
 
-    def draw(self, inputs: PlanInputs, n_lists: int, rng: np.random.Generator | None) -> Rollout:
+    def draw(
+        self,
+        inputs: PlanInputs,
+        n_lists: int,
+        rng: np.random.Generator | None,
+        hits: NDArray[np.bool_] | None = None,
+    ) -> Rollout:
         """Make lists.
 
         Args:
             inputs: of `plan_inputs`.
             n_lists: L.
             rng: where the chance comes from; None takes the most probable candidate.
+            hits: the listener's answers, [B, N]; the policy does not see them.
         """
         numbers, state = torch.from_numpy(inputs.numbers), torch.from_numpy(inputs.state)
         p, log_p = torch.from_numpy(inputs.p)[:, None], torch.from_numpy(inputs.log_p)
@@ -99,7 +114,8 @@ class PlanNetwork(nn.Module):
         shape = (n, n_lists, count)
         closest, newest, total, apart = (torch.zeros(shape) for _ in range(4))
         closed = torch.from_numpy(~inputs.mask)[:, None].repeat(1, n_lists, 1)
-        chosen_log_p, entropies, divergences, values, lists = [], [], [], [], []
+        answers = None if hits is None else torch.from_numpy(hits)[:, None].float()
+        chosen_log_p, entropies, divergences, values, means, lists = [], [], [], [], [], []
         for place, gain in enumerate(inputs.known.gains.tolist()):
             expected = self.strength * (base + slope * apart)
             dynamic = torch.stack([closest, total / max(place, 1), newest, expected * 20], dim=3)
@@ -123,7 +139,10 @@ class PlanNetwork(nn.Module):
                 first = self.first_sharpness * planned + self.first_trust * log_p[:, None]
                 first = torch.log_softmax(first.masked_fill(closed, FORBIDDEN), dim=2)
                 divergences.append((likely * (all_log_p - first)).sum(dim=2))
-            values.append(self._value(state, planned, closed, place, gain))
+            values.append(self._value(state, planned, closed, place))
+            if answers is not None:
+                paid = gain * answers + base + slope * apart
+                means.append((likely * paid.masked_fill(closed, 0.0)).sum(dim=2))
             closed = closed.scatter(2, choice[..., None], value=True)
             newest = near.gather(1, choice[..., None].expand(-1, -1, count))
             closest = torch.maximum(closest, newest) if place else newest
@@ -135,11 +154,10 @@ class PlanNetwork(nn.Module):
             entropy=torch.stack(entropies, dim=2),
             divergence=torch.stack(divergences, dim=2),
             values=torch.stack(values, dim=2),
+            means=torch.stack(means, dim=2) if means else torch.zeros(n, n_lists, len(lists)),
         )
 
-    def _value(
-        self, state: Tensor, planned: Tensor, closed: Tensor, place: int, gain: float
-    ) -> Tensor:
+    def _value(self, state: Tensor, planned: Tensor, closed: Tensor, place: int) -> Tensor:
         """Return what the critic expects from this place on, [B, L]."""
         n, n_lists, _ = closed.shape
         open_score = planned.masked_fill(closed, -1.0)
@@ -156,31 +174,44 @@ _CRITIC = 2
 """What the critic sees of the candidates: the best open score, and the mean of the best five."""
 
 
-def policy_loss(
-    rollout: Rollout, rewards: Tensor, *, critic: bool, entropy: float
+def expected_loss(rollout: Rollout, entropy: float) -> tuple[Tensor, dict[str, float]]:
+    """Return the loss of an update that knows every answer, and what is to be logged.
+
+    Args:
+        rollout: of B queries, drawn with their `hits`.
+        entropy: weight of the mean entropy, which is raised.
+    """
+    means = rollout.means.detach()
+    later = rewards_to_go(means) - means
+    gained = rollout.means + leave_one_out(later) * rollout.log_p
+    loss = -gained.sum(dim=2).mean()
+    facts = {"drawn_return": means.sum(dim=2).mean().item()}
+    return _with_entropy(loss, rollout, entropy, facts)
+
+
+def critic_loss(
+    rollout: Rollout, rewards: Tensor, entropy: float
 ) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss of an update, and what is to be logged.
+    """Return the loss of an update that knows what the lists earned, and what is to be logged.
 
     Args:
         rollout: of B queries.
         rewards: of each place, [B, L, K].
-        critic: whether a learned value is the baseline instead of the other lists.
         entropy: weight of the mean entropy, which is raised.
     """
     to_go = rewards_to_go(rewards)
-    if critic:
-        advantage = to_go - rollout.values.detach()
-        error = (rollout.values - to_go).square().mean()
-    else:
-        advantage, error = leave_one_out(to_go), torch.zeros(())
+    error = (rollout.values - to_go).square().mean()
+    advantage = to_go - rollout.values.detach()
     loss = -(advantage * rollout.log_p).sum(dim=2).mean() + 0.5 * error
-    if entropy:
-        loss = loss - entropy * rollout.entropy.mean()
-    return loss, {
-        "drawn_return": rewards.sum(dim=2).mean().item(),
-        "entropy": rollout.entropy.mean().item(),
-        "critic_error": error.item(),
-    }
+    facts = {"drawn_return": rewards.sum(dim=2).mean().item(), "critic_error": error.item()}
+    return _with_entropy(loss, rollout, entropy, facts)
+
+
+def _with_entropy(
+    loss: Tensor, rollout: Rollout, entropy: float, facts: dict[str, float]
+) -> tuple[Tensor, dict[str, float]]:
+    facts = {**facts, "drawn_entropy": rollout.entropy.mean().item()}
+    return (loss - entropy * rollout.entropy.mean() if entropy else loss), facts
 
 
 def plan_arrays(network: PlanNetwork) -> dict[str, NDArray[np.float32]]:

@@ -15,13 +15,13 @@ Letters: `B` questions, `N` candidates, `K` places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.rl.pointer import FORBIDDEN
-from segue.tasks.playlist.agents.earnings import Earnings, cosines
+from segue.tasks.playlist.agents.earnings import Earnings, Known, cosines
 from segue.tasks.playlist.agents.questions import Questions
 
 __all__ = ["STRENGTHS", "choose_strength", "greedy_lists", "softmax", "top_lists"]
@@ -57,26 +57,30 @@ def greedy_lists(
         earnings: what is planned for.
         strength: of the known part.
     """
-    parts = [
-        _greedy(logits[low : low + _BATCH], part, earnings, strength)
-        for low in range(0, len(questions), _BATCH)
-        for part in [questions.take(np.arange(low, min(low + _BATCH, len(questions))))]
-    ]
-    empty = np.zeros((0, earnings.length), dtype=np.int64)
-    return np.concatenate(parts) if parts else empty
+    lists = [found[0] for _, found in _planned(logits, questions, earnings, (strength,))]
+    return np.concatenate(lists) if lists else np.zeros((0, earnings.length), dtype=np.int64)
 
 
-def _greedy(logits: Narrow, questions: Questions, earnings: Earnings, strength: float) -> Indices:
-    p, known = softmax(logits), earnings.known(questions)
-    near = cosines(earnings.vectors, questions.candidates.tracks)
-    apart = np.zeros_like(p)
-    closed = ~questions.candidates.mask
-    rows = np.arange(len(p))
-    lists = np.zeros((len(p), earnings.length), dtype=np.int64)
-    for place in range(earnings.length):
-        score = known.gains[place] * p + strength * (known.base + known.slope * apart)
-        score = np.where(closed, FORBIDDEN, score)
-        chosen = score.argmax(axis=1)
+def _planned(
+    logits: Narrow, questions: Questions, earnings: Earnings, strengths: Sequence[float]
+) -> Iterator[tuple[Questions, list[Indices]]]:
+    """Yield some of the questions and the lists of each strength, until all are done."""
+    for low in range(0, len(questions), _BATCH):
+        part = questions.take(np.arange(low, min(low + _BATCH, len(questions))))
+        p, known = softmax(logits[low : low + _BATCH]), earnings.known(part)
+        near = cosines(earnings.vectors, part.candidates.tracks)
+        closed = ~part.candidates.mask
+        yield part, [_greedy(p, known, near, closed, strength) for strength in strengths]
+
+
+def _greedy(
+    p: Narrow, known: Known, near: Narrow, closed: NDArray[np.bool_], strength: float
+) -> Indices:
+    apart, closed, rows = np.zeros_like(p), closed.copy(), np.arange(len(p))
+    lists = np.zeros((len(p), len(known.gains)), dtype=np.int64)
+    for place, gain in enumerate(known.gains):
+        score = gain * p + np.float32(strength) * (known.base + known.slope * apart)
+        chosen = np.where(closed, FORBIDDEN, score).argmax(axis=1)
         lists[:, place] = chosen
         closed[rows, chosen] = True
         apart += 1.0 - near[rows, chosen]
@@ -97,8 +101,9 @@ def choose_strength(
         earnings: what is planned for.
         strengths: to try.
     """
-    found: dict[float, float] = {}
-    for strength in strengths:
-        lists = greedy_lists(logits, questions, earnings, strength)
-        found[strength] = float(earnings.of(questions, lists[:, None])[0].sum(axis=2).mean())
-    return max(found, key=lambda strength: found[strength]), found
+    sums = np.zeros(len(strengths))
+    for part, lists in _planned(logits, questions, earnings, strengths):
+        # [B, strengths, K]: as if each strength were a list of its own
+        sums += earnings.of(part, np.stack(lists, axis=1))[0].sum(axis=(0, 2))
+    means = (sums / max(len(questions), 1)).tolist()
+    return strengths[int(np.argmax(means))], dict(zip(strengths, means, strict=True))

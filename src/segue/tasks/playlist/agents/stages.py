@@ -26,12 +26,25 @@ _SAVE_EVERY = 200
 class Stage(Protocol):
     """One part of a training."""
 
-    name: str
-    updates: int
-    """In all."""
-    per_epoch: int
-    done: int
-    """Updates so far."""
+    @property
+    def name(self) -> str:
+        """In the log."""
+        ...
+
+    @property
+    def updates(self) -> int:
+        """In all."""
+        ...
+
+    @property
+    def per_epoch(self) -> int:
+        """Of them."""
+        ...
+
+    @property
+    def done(self) -> int:
+        """Of them so far."""
+        ...
 
     def update(self) -> dict[str, float]:
         """Make one update; return numbers whose mean over the epoch is logged."""
