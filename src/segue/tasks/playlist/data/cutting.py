@@ -109,7 +109,7 @@ def trim(
         sessions.tracks[~rare], lengths, users=sessions.users, times=sessions.times
     )
     if config.max_length is not None:
-        pieces = -(-lengths // config.max_length)
+        pieces = np.maximum(-(-lengths // config.max_length), 1)  # an empty one is counted below
         owners = np.repeat(np.arange(len(sessions)), pieces)
         place = np.arange(len(owners)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
         lengths = np.minimum(lengths[owners] - place * config.max_length, config.max_length)

@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,4 +200,6 @@ def _count(part: Sessions) -> dict[str, int]:
 def _plain(config: PrepareConfig) -> dict[str, Any]:
     """Return the settings as JSON values; infinity is written as the text `inf`."""
     values = config.model_dump(mode="json")
-    return {key: "inf" if key == "gap_minutes" and v is None else v for key, v in values.items()}
+    if math.isinf(config.gap_minutes):
+        values["gap_minutes"] = "inf"
+    return values
