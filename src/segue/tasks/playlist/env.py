@@ -40,15 +40,15 @@ _MANY = 1000
 def bounds(pool: Pool) -> Any:
     """Return the space of observations of a pool, a `Box`."""
     layout, known = pool.layout, pool.candidates
-    there = known.numbers[known.mask] if known.numbers.shape[2] else np.zeros((1, 0))
+    lowest, highest = known.numbers.min(axis=(0, 1)), known.numbers.max(axis=(0, 1))
     ours = np.ones(len(CANDIDATE_NUMBERS), dtype=np.float32)
     own_low, own_high = -1.001 * ours, 1.001 * ours
     own_low[0] = float(pool.prior.min())
     most = _MANY if pool.heard is None else _MANY + float(pool.heard.max(initial=0))
     own_high[CANDIDATE_NUMBERS.index("log times heard")] = np.log1p(most) / np.log(50)
     zero = np.zeros(layout.candidate_numbers, dtype=np.float32)  # where there is no candidate
-    low = np.minimum(np.concatenate([there.min(axis=0), own_low]), zero)
-    high = np.maximum(np.concatenate([there.max(axis=0), own_high]), zero)
+    low = np.minimum(np.concatenate([lowest, own_low]), zero)
+    high = np.maximum(np.concatenate([highest, own_high]), zero)
     state = known.state
     ends = np.ones(len(STATE_NUMBERS), dtype=np.float32)
     return spaces.Box(

@@ -83,10 +83,12 @@ class PlaylistPolicy:
 
     Args:
         arrays: weights, of `pointer.pointer_arrays`.
+        facts: what is known of the training.
     """
 
-    def __init__(self, arrays: dict[str, Narrow]) -> None:
+    def __init__(self, arrays: dict[str, Narrow], facts: dict[str, Any] | None = None) -> None:
         self.network = NumpyPointer(arrays)
+        self.facts = facts or {}
 
     @property
     def arrays(self) -> dict[str, Narrow]:
@@ -131,7 +133,8 @@ def train_ppo(
         advance: called with amounts that add up to 1.
 
     Returns:
-        The best policy so far; `run.state["best"]` is its return on `validation`.
+        The best policy so far. Its facts are "validation_return", the same "at_start" (of the
+        prior), the "best_update", and "interrupted_at" when a signal asked to stop.
 
     Raises:
         DataError: the two pools describe candidates differently.
@@ -236,7 +239,14 @@ class _Trainer:
                 self._advance(1 / last)
                 if stop:
                     break
-        return PlaylistPolicy(self._best_weights)
+        facts: dict[str, Any] = {
+            "validation_return": self._best,
+            "at_start": self._first,
+            "best_update": self._best_step,
+        }
+        if run.step < last:
+            facts["interrupted_at"] = run.step
+        return PlaylistPolicy(self._best_weights, facts)
 
     def _judge(self) -> float:
         """Return the mean return of the most probable lists on the validation queries."""
