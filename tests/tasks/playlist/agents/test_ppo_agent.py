@@ -14,7 +14,7 @@ from segue.tasks.playlist.agents.ppo_agent import PPOAgent
 from segue.tasks.playlist.tune import tune
 from tests.tasks.playlist.agents.small import circles, small_data, small_run
 
-NAME = "segue.tasks.playlist.agents.ppo_agent:PPOAgent"
+NAME = "ppo"
 SMALL: dict[str, Any] = {
     "n_candidates": 20,
     "length": 3,
