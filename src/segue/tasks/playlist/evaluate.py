@@ -103,6 +103,10 @@ def evaluate(
     from segue.tasks.playlist.models.track_vectors import track_vectors
 
     _same_vocabulary(run, data)
+    if config.protocol == "playlists":
+        from segue.tasks.playlist.evaluate_playlists import evaluate_playlists
+
+        return evaluate_playlists(run, data, config, advance=advance)
     asked = ask(data, config)
     rows = list(_systems(run))
     heard = data.before_test

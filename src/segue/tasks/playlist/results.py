@@ -34,7 +34,7 @@ _SHOWN = (
     "precision@5",
     "ndcg@5",
     "diversity",
-    "near",
+    "near_3",
 )
 _COMPARED = ("ndcg@10", "return", "precision@5")
 
