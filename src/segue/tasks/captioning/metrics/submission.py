@@ -47,12 +47,12 @@ def read_predictions(path: Path) -> dict[str, list[Described]]:
     found: dict[str, list[Described]] = {}
     for video, items in results.items():
         if not isinstance(items, list):
-            raise DataError(f"is a {_kind(items)}, not a list", where=f"{path}: results.{video}")
+            raise DataError(f"is {_kind(items)}, not a list", where=f"{path}: results.{video}")
         found[video] = []
         for i, item in enumerate(items):
             where = f"{path}: results.{video}[{i}]"
             if not isinstance(item, Mapping):
-                raise DataError(f"is a {_kind(item)}, not an object", where=where)
+                raise DataError(f"is {_kind(item)}, not an object", where=where)
             found[video].append(_segment(item.get("sentence"), item.get("timestamp"), where))
     return found
 
@@ -70,7 +70,7 @@ def read_references(path: Path) -> dict[str, list[Described]]:
     for video, item in value.items():
         where = f"{path}: {video}"
         if not isinstance(item, dict):
-            raise DataError(f"is a {_kind(item)}, not an object", where=where)
+            raise DataError(f"is {_kind(item)}, not an object", where=where)
         times, sentences = item.get("timestamps"), item.get("sentences")
         if not isinstance(times, list) or not isinstance(sentences, list):
             raise DataError("lacks the lists 'timestamps' and 'sentences'", where=where)
@@ -87,7 +87,7 @@ def read_references(path: Path) -> dict[str, list[Described]]:
 
 def _segment(sentence: Any, time: Any, where: str) -> Described:
     if not isinstance(sentence, str):
-        raise DataError(f"the sentence is a {_kind(sentence)}, not text", where=where)
+        raise DataError(f"the sentence is {_kind(sentence)}, not text", where=where)
     numbers = isinstance(time, list) and len(time) == 2
     if not numbers or not all(type(t) in (int, float) and math.isfinite(t) for t in time):
         raise DataError(
@@ -111,5 +111,5 @@ def _json(path: Path) -> Any:
 
 
 def _kind(value: Any) -> str:
-    kinds = {dict: "object", list: "list", str: "text", bool: "truth value", type(None): "null"}
-    return kinds.get(type(value), "number")
+    kinds = {dict: "an object", list: "a list", str: "text", bool: "a truth value"}
+    return "null" if value is None else kinds.get(type(value), "a number")
