@@ -12,5 +12,6 @@ MODELS = {
     "markov": "segue.tasks.playlist.models.markov:Markov",
     "fused": "segue.tasks.playlist.models.fused:Fused",
     "original": "segue.tasks.playlist.agents.original:Original",
+    "reranker": "segue.tasks.playlist.models.reranker:Reranker",
     "sasrec": "segue.tasks.playlist.models.sasrec:SASRec",
 }
