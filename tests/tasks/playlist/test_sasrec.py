@@ -126,6 +126,9 @@ def test_ranks_and_lists_are_those_of_the_scores(model: SASRec, repeats: Any) ->
     wanted, logits = Recommender.recommend(model, queries, 7, repeats=repeats)
     np.testing.assert_array_equal(tracks, wanted)
     np.testing.assert_allclose(values, logits, rtol=1e-5, atol=1e-5)
+    again, lists = model.answer(queries, targets, 7, repeats=repeats)
+    np.testing.assert_array_equal(again, ranks)
+    np.testing.assert_array_equal(lists, tracks)
 
 
 def test_an_empty_or_unknown_history_is_answered_by_plays(model: SASRec) -> None:

@@ -10,6 +10,7 @@ from torch.nn import functional
 from segue.tasks.playlist.models.sasrec_adam import RowAdam
 from segue.tasks.playlist.models.sasrec_batches import Batches
 from segue.tasks.playlist.models.sasrec_losses import (
+    GatheredLogits,
     Room,
     SharedSoftmax,
     binary_loss,
@@ -102,6 +103,24 @@ def test_the_shared_softmax_is_the_plain_one_with_its_gradients() -> None:
         loss.backward()
         found.append((loss.detach(), *(x.grad for x in leaves if x.grad is not None)))
     assert len(found[0]) == 6
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_gathered_logits_are_products_with_their_gradients() -> None:
+    rng = torch.Generator().manual_seed(0)
+    states, items = torch.randn(5, 6, generator=rng), torch.randn(9, 6, generator=rng)
+    drawn = torch.randint(9, (5, 4), generator=rng)
+    pull = torch.randn(5, 4, generator=rng)
+    found: list[tuple[torch.Tensor, ...]] = []
+    for fast in (True, False):
+        s, i = (x.clone().requires_grad_() for x in (states, items))
+        logits = (i[drawn] * s[:, None]).sum(dim=2)
+        if fast:
+            logits = GatheredLogits.apply(s, i, drawn)  # type: ignore[no-untyped-call]
+        (logits * pull).sum().backward()
+        found.append((logits.detach(), *(x.grad for x in (s, i) if x.grad is not None)))
+    assert len(found[0]) == 3
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
 

@@ -133,6 +133,17 @@ class SASRec(Recommender):
             found[block] = mid_ranks(logits, part, targets[block], repeats=repeats)
         return found
 
+    def answer(
+        self, queries: Sessions, targets: NDArray[np.int32], n: int, *, repeats: Repeats = "allowed"
+    ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+        """Return ranks [B] and lists [B, n] of the same queries; see `Recommender.answer`."""
+        ranks = np.zeros(len(queries))
+        lists = np.zeros((len(queries), n), dtype=np.int32)
+        for block, part, logits in self._blocks(queries):
+            ranks[block] = mid_ranks(logits, part, targets[block], repeats=repeats)
+            lists[block] = top_tracks(logits, part, n, repeats=repeats)[0]
+        return ranks, lists
+
     def _blocks(self, queries: Sessions) -> Any:
         """Yield slices of the queries, their part, and their logits in an array used again."""
         states = self.states(queries)

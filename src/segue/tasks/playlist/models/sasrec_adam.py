@@ -11,13 +11,13 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from segue.tasks.playlist.models.sasrec_kernels import adam_rows
 
 __all__ = ["RowAdam"]
 
 Narrow = NDArray[np.float32]
-_TINY = 1e-8
 
 
 class RowAdam:
@@ -45,7 +45,7 @@ class RowAdam:
             step: number of this update, from 1.
         """
         beta, beta2 = self._betas
-        _update(
+        adam_rows(
             self.table,
             self.first,
             self.second,
@@ -67,28 +67,3 @@ class RowAdam:
         self.table[...] = state["table"]
         self.first[...] = state["first"]
         self.second[...] = state["second"]
-
-
-@njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
-def _update(
-    table: Narrow,
-    first: Narrow,
-    second: Narrow,
-    rows: NDArray[np.int64],
-    gradient: Narrow,
-    beta: np.float32,
-    beta2: np.float32,
-    rate: np.float32,
-    spread: np.float32,
-    keep: np.float32,
-) -> None:
-    one, tiny = np.float32(1.0), np.float32(_TINY)
-    for i in range(len(rows)):
-        row = rows[i]
-        for k in range(table.shape[1]):
-            g = gradient[i, k]
-            m = beta * first[row, k] + (one - beta) * g
-            v = beta2 * second[row, k] + (one - beta2) * g * g
-            first[row, k] = m
-            second[row, k] = v
-            table[row, k] = keep * table[row, k] - rate * m / (np.sqrt(v) * spread + tiny)

@@ -20,7 +20,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Room", "SharedSoftmax", "binary_loss", "calibrated_power", "softmax_loss"]
+from segue.tasks.playlist.models.sasrec_kernels import gathered_gradients, gathered_products
+
+__all__ = [
+    "GatheredLogits",
+    "Room",
+    "SharedSoftmax",
+    "binary_loss",
+    "calibrated_power",
+    "softmax_loss",
+]
 
 
 class Room:
@@ -91,6 +100,42 @@ class SharedSoftmax(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients that were worked out in `forward`."""
         return (*(gradient * part for part in ctx.saved_tensors), None, None)
+
+
+class GatheredLogits(torch.autograd.Function):
+    """Scalar products of every state with tracks of its own, without copying their vectors."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, items: Tensor, drawn: Tensor) -> Tensor:
+        """Return products [P, K].
+
+        Args:
+            ctx: torch's.
+            states: [P, D].
+            items: [U, D].
+            drawn: rows of `items`, [P, K].
+        """
+        ctx.save_for_backward(states, items, drawn)
+        products = torch.empty(drawn.shape)
+        gathered_products(
+            states.contiguous().numpy(), items.contiguous().numpy(), drawn.numpy(), products.numpy()
+        )
+        return products
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of states and items."""
+        states, items, drawn = ctx.saved_tensors
+        of_states, of_items = torch.zeros(states.shape), torch.zeros(items.shape)
+        gathered_gradients(
+            states.contiguous().numpy(),
+            items.contiguous().numpy(),
+            drawn.numpy(),
+            gradient.contiguous().numpy(),
+            of_states.numpy(),
+            of_items.numpy(),
+        )
+        return of_states, of_items, None
 
 
 def softmax_loss(target: Tensor, others: Tensor) -> Tensor:

@@ -23,6 +23,7 @@ from segue.tasks.playlist.models.sasrec_adam import RowAdam
 from segue.tasks.playlist.models.sasrec_batches import Batch
 from segue.tasks.playlist.models.sasrec_config import SASRecConfig
 from segue.tasks.playlist.models.sasrec_losses import (
+    GatheredLogits,
     Room,
     SharedSoftmax,
     binary_loss,
@@ -58,6 +59,7 @@ class Learner:
         self.vectors = _first_vectors(config, sessions, n_tracks)
         self.bias = np.zeros((n_tracks, 1), dtype=np.float32)
         self._room = Room()
+        self._numbers = np.zeros(n_tracks, dtype=np.int64)
         self._adams = {
             "vectors": RowAdam(self.vectors, config.betas, config.weight_decay),
             "bias": RowAdam(self.bias, config.betas),
@@ -69,6 +71,7 @@ class Learner:
         for name, weights in self._groups.items():
             decay = config.weight_decay if name == "matrices" else 0.0
             self._adams[name] = RowAdam(_joined(weights), config.betas, decay)
+        self._heard: Longs = np.flatnonzero(self.plays)
         share = np.where(self.plays > 0, self.plays.astype(np.float64), 0) ** config.negative_power
         share[self.plays == 0] = 0
         share /= share.sum()
@@ -91,7 +94,7 @@ class Learner:
         if self.config.loss == "softmax":
             rows, places = np.arange(len(self.plays)), [batch.inputs, wanted, drawn]
         else:
-            rows, places = _numbered(batch.inputs, wanted, drawn)
+            rows, places = self._numbered(batch.inputs, wanted, drawn)
         read_at, wanted_at, drawn_at = map(torch.from_numpy, places)
         table = torch.from_numpy(self.vectors[rows]).requires_grad_()
         bias = torch.from_numpy(self.bias[rows]).requires_grad_()
@@ -137,15 +140,27 @@ class Learner:
             adam.load_state(state["tables"][name])
         self.random.set_state(state["random"])
 
+    def _numbered(self, *groups: Longs) -> tuple[Longs, list[Longs]]:
+        """Return the different tracks of some arrays, [U], and the arrays as places among them."""
+        numbers = self._numbers  # all 0: faster than sorting what may be a hundred thousand draws
+        for group in groups:
+            numbers[group] = 1
+        rows = np.flatnonzero(numbers)
+        numbers[rows] = np.arange(len(rows))
+        places = [numbers[group] for group in groups]
+        numbers[rows] = 0
+        return rows, places
+
     def _draw(self, n: int) -> Longs:
         """Draw the tracks that the targets are told from: [K], [P, K], or none for all tracks."""
         config = self.config
         if config.loss == "softmax":
             return np.zeros(0, dtype=np.int64)
         shape = (config.negatives,) if config.shared else (n, config.negatives)
-        drawn: Longs = np.searchsorted(self._sums, self.negatives.random(shape), side="right")
-        last = int(np.flatnonzero(self.plays)[-1])  # the sum may end below 1
-        return np.minimum(drawn, last).astype(np.int64)
+        if not config.negative_power:  # the same as below, but there it takes a search
+            return self._heard[self.negatives.integers(len(self._heard), size=shape)]
+        drawn = np.searchsorted(self._sums, self.negatives.random(shape), side="right")
+        return np.minimum(drawn, self._heard[-1]).astype(np.int64)  # the sum may end below 1
 
     def _loss(
         self,
@@ -190,21 +205,16 @@ class Learner:
         if config.shared:
             logits = torch.addmm(bias[drawn], states, items[drawn].T)
         else:
-            chosen = functional.embedding(drawn, items)  # [P, K, D]
-            logits = (chosen @ states[:, :, None])[:, :, 0] + bias[drawn]
+            products: Tensor = GatheredLogits.apply(  # type: ignore[no-untyped-call]
+                states, items, drawn
+            )
+            logits = products + functional.embedding(drawn, bias[:, None])[:, :, 0]
         if sampled and config.log_q:
             logits = logits + torch.from_numpy(self._offsets[tracks])
         logits = logits.masked_fill(drawn == wanted[:, None], -torch.inf)
         if sampled:
             return softmax_loss(target, logits)
         return binary_loss(target, logits, self._power if config.loss == "gbce" else 1.0)
-
-
-def _numbered(*groups: Longs) -> tuple[Longs, list[Longs]]:
-    """Return the different tracks of some arrays, [U], and the arrays as places among them."""
-    rows, places = np.unique(np.concatenate([g.ravel() for g in groups]), return_inverse=True)
-    parts = np.split(places, np.cumsum([g.size for g in groups])[:-1])
-    return rows, [part.reshape(g.shape) for part, g in zip(parts, groups, strict=True)]
 
 
 def _joined(weights: list[torch.nn.Parameter]) -> Narrow:
