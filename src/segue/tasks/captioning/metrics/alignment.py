@@ -11,6 +11,10 @@ as possible. In each class the number of matches is known beforehand (the smalle
 a word may stay alone only where its class has more words left than places. What remains open, which
 of several equal words is matched where, is searched by a beam of states.
 
+Two things differ from METEOR's program with the same two stages. It leaves words alone that several
+words of one stem compete for, which are matched here; and its beam sometimes misses an alignment in
+fewer chunks. `benchmarks/captioning_metrics.py` counts how often the score is another one.
+
 Letters: `B` captions, `L` words, `V` word numbers, `N` sentences of references, `M` items.
 """
 
