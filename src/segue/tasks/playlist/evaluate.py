@@ -8,9 +8,9 @@ Rendle, "On sampled metrics for item recommendation", 2020). Rows:
 | `random` | random: the expected value of a random order |
 | `fused` | prior: the ranker that the agents start from |
 | other models | baseline; those that learn by chance are averaged over their seeds |
-| agents | tuned |
+| agents that choose the next track | tuned |
 
-Letters: `S` seeds, `B` questions, `K` tracks of a list.
+Agents that make playlists are judged by `evaluate_playlists`. Letters: `S` seeds, `B` questions, `K` tracks of a list.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from segue.core.errors import UsageError
 from segue.core.progress import Advance, silent
 from segue.core.seeding import generator
 from segue.core.tables import Data, EvaluationTable, Role, Row, Value
+from segue.tasks.playlist.agents.playlist import Playlist
 from segue.tasks.playlist.config import EvaluateConfig
 from segue.tasks.playlist.data.prepared import Prepared
 from segue.tasks.playlist.metrics import CUTS, coverage, list_metrics, rank_metrics
@@ -144,7 +145,9 @@ def _systems(run: Path) -> Iterator[tuple[str, Role, Recommender]]:
             yield name, "prior" if name == PRIOR else "baseline", load_model(run, name, folder)
     for name, folders in stored_agents(run).items():
         for folder in folders:
-            yield name, "tuned", load_model(run, name, folder)
+            agent = load_model(run, name, folder)
+            if not isinstance(agent, Playlist):  # those are judged by whole playlists
+                yield name, "tuned", agent
 
 
 def _random(asked: Questions, n_tracks: int) -> dict[str, Floats]:
