@@ -108,7 +108,7 @@ def write_prepared(
             target = str(folder / f"{name}.parquet").replace("'", "''")
             database.execute(
                 f"COPY (SELECT {columns} FROM given) TO '{target}' (FORMAT parquet, "  # noqa: S608
-                "COMPRESSION zstd, ROW_GROUP_SIZE 122880)"
+                "COMPRESSION zstd, COMPRESSION_LEVEL 1)"
             )
             database.unregister("given")
     write_json(folder / "prepared.json", facts)
