@@ -10,7 +10,12 @@ from numpy.typing import NDArray
 from segue.core.seeding import generator, seed_everything
 from segue.tasks.playlist.agents.learning import Schedule, ScorerTraining, logits_of
 from segue.tasks.playlist.agents.objectives import Objective, cross_entropy, list_gradient
-from segue.tasks.playlist.agents.plan_network import PlanNetwork, plan_arrays, policy_loss
+from segue.tasks.playlist.agents.plan_network import (
+    PlanNetwork,
+    critic_loss,
+    expected_loss,
+    plan_arrays,
+)
 from segue.tasks.playlist.agents.plan_policy import NumpyPlanPolicy, plan_inputs
 from segue.tasks.playlist.agents.planner import choose_strength, greedy_lists, top_lists
 from segue.tasks.playlist.agents.scorer import Scaling, make_scorer
@@ -59,9 +64,9 @@ def test_a_planning_agent_learns_more_than_its_planner_knows(critic: bool) -> No
     for update in range(schedule.updates):
         part = questions.take(schedule.rows(update))
         inputs = plan_inputs(part.candidates.prior, part, earnings, scaling)
-        rollout = network.draw(inputs, 8, generator(0, "update", update))
+        rollout = network.draw(inputs, 8, generator(0, "update", update), part.hits)
         rewards = torch.from_numpy(earnings.of(part, rollout.lists)[0])
-        loss, _ = policy_loss(rollout, rewards, critic=critic, entropy=0.0)
+        loss, _ = critic_loss(rollout, rewards, 0.0) if critic else expected_loss(rollout, 0.0)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

@@ -8,10 +8,16 @@ import torch
 
 from segue.core.errors import RunError, UnknownName
 from segue.core.seeding import generator, seed_everything
-from segue.tasks.playlist.agents.plan_network import PlanNetwork, plan_arrays, policy_loss
+from segue.tasks.playlist.agents.blocks import ask_next, ask_playlists
+from segue.tasks.playlist.agents.plan_network import (
+    PlanNetwork,
+    critic_loss,
+    expected_loss,
+    plan_arrays,
+)
 from segue.tasks.playlist.agents.plan_policy import NumpyPlanPolicy, PlanInputs, plan_inputs
 from segue.tasks.playlist.agents.planner import choose_strength, greedy_lists, softmax, top_lists
-from segue.tasks.playlist.agents.questions import Questions, newest_tracks, wanted
+from segue.tasks.playlist.agents.questions import Questions, newest_tracks
 from segue.tasks.playlist.agents.scorer import Scaling
 from segue.tasks.playlist.candidates import Candidates
 from segue.tasks.playlist.sessions import Sessions
@@ -28,7 +34,7 @@ def _one() -> Questions:
         state=np.zeros((1, 1), dtype=np.float32),
         prior=np.array([[0.0, -1.0, -2.0, -3.0, -1e9]], dtype=np.float32),
     )
-    queries, hidden, _ = wanted(Sessions.from_lists([[9, 3, 5, 7, 20, 11, 21]]), 4, 5)
+    queries, hidden = ask_playlists(Sessions.from_lists([[9, 3, 5, 7, 20, 11, 21]]), 4, 5)
     return Questions.of(candidates, queries, hidden)
 
 
@@ -44,12 +50,28 @@ def test_questions_know_what_was_wanted_and_what_was_just_heard() -> None:
 
 def test_sessions_too_short_ask_nothing() -> None:
     sessions = Sessions.from_lists([[1, 2], [1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])
-    queries, hidden, which = wanted(sessions, 4, 5)
+    queries, hidden = ask_playlists(sessions, 4, 5)
     assert [list(q) for q in (queries[0], queries[1])] == [[1], [6, 7]]
     assert hidden.tolist() == [[2, 3, 4, 5], [8, 9, 10, 11]]
-    assert which.tolist() == [1, 2]
     assert newest_tracks(sessions, 3).tolist() == [[-1, 1, 2], [3, 4, 5], [9, 10, 11]]
-    assert wanted(sessions, 4, 6)[2].tolist() == [2]
+    assert ask_playlists(sessions, 4, 6)[1].tolist() == [[8, 9, 10, 11]]
+
+
+def test_earlier_stretches_are_asked_for_once_each() -> None:
+    sessions = Sessions.from_lists([[1, 2], [1, 2, 3, 4, 5], [6, 7, 8, 9, 10, 11]])
+    queries, hidden = ask_playlists(sessions, 3, 4, earlier=5)
+    asked = [(queries[i].tolist(), hidden[i].tolist()) for i in range(len(queries))]
+    assert sorted(asked) == [
+        ([1], [2, 3, 4]),
+        ([1, 2], [3, 4, 5]),
+        ([6], [7, 8, 9]),
+        ([6, 7], [8, 9, 10]),
+        ([6, 7, 8], [9, 10, 11]),
+    ]
+    known = Sessions.from_flat([1, 2, 3, 4, 5], [5], first_targets=[3])  # 1, 2, 3 are history
+    queries, hidden = ask_next(known, 9, 0)
+    assert sorted(hidden[:, 0].tolist()) == [4, 5]
+    assert len(ask_playlists(known, 3, 4)[1]) == 0
 
 
 def test_a_list_earns_what_the_terms_say_by_hand() -> None:
@@ -165,23 +187,59 @@ def test_drawn_lists_hold_nothing_twice_and_nothing_that_is_not_there() -> None:
     assert len({tuple(one) for one in lists[5].tolist()}) > 1
 
 
-@pytest.mark.parametrize("critic", [False, True])
-def test_the_loss_moves_a_choice_by_what_was_still_to_come(critic: bool) -> None:
+def test_a_critic_moves_a_choice_by_what_was_still_to_come() -> None:
     network, inputs, _ = _policy()
     rollout = network.draw(inputs, 2, generator(1, "lists"))
     rewards = torch.zeros(60, 2, 4)
     rewards[:, 0, 1] = 1.0  # the first list of each query earns 1 at its second place
     rollout.log_p.retain_grad()
-    loss, facts = policy_loss(rollout, rewards, critic=critic, entropy=0.0)
+    loss, facts = critic_loss(rollout, rewards, 0.0)
     loss.backward()  # type: ignore[no-untyped-call]
     gradient = rollout.log_p.grad
     assert gradient is not None
-    scale = 60 * 2
-    if critic:
-        expected = rewards.flip(2).cumsum(2).flip(2) - rollout.values.detach()
-        assert torch.allclose(gradient * -scale, expected, atol=1e-6)
-        assert facts["critic_error"] > 0
-    else:
-        assert torch.allclose(gradient[:, 0] * -scale, torch.tensor([1.0, 1.0, 0.0, 0.0]))
-        assert torch.allclose(gradient[:, 1] * -scale, torch.tensor([-1.0, -1.0, 0.0, 0.0]))
+    expected = rewards.flip(2).cumsum(2).flip(2) - rollout.values.detach()
+    assert torch.allclose(gradient * -(60 * 2), expected, atol=1e-6)
+    assert facts["critic_error"] > 0
     assert facts["drawn_return"] == pytest.approx(0.5)
+
+
+def test_means_over_the_policy_are_means_of_what_drawn_lists_earn() -> None:
+    network, _, questions = _policy()
+    questions = questions.take(np.arange(12))
+    earnings, scaling = list_earnings(WEIGHTS), Scaling.of(questions.candidates)
+    logits = np.where(questions.candidates.mask, questions.candidates.prior, np.float32(-1e9))
+    inputs = plan_inputs(logits, questions, earnings, scaling)
+    rollout = network.draw(inputs, 800, generator(2, "lists"), questions.hits)
+    earned, _ = earnings.of(questions, rollout.lists)
+    found, means = earned.mean(axis=1), rollout.means.detach().numpy().mean(axis=1)
+    error = earned.std(axis=1) / np.sqrt(800)
+    assert (np.abs(found - means) < 5 * error + 1e-6).all()
+    assert found.std() > 5 * error.mean()  # queries differ by more than chance
+
+
+def test_the_gradient_that_knows_the_answers_is_that_of_the_return() -> None:
+    """Against finite differences of the mean return of many drawn lists, the same luck each."""
+    network, _, questions = _policy(width=2, trust=0.2)
+    one = np.arange(1, 2)
+    few = plan_inputs(
+        questions.candidates.prior[one],
+        questions.take(one),
+        list_earnings(WEIGHTS),
+        Scaling.of(questions.candidates),
+    )
+    hits = questions.hits[one]
+    rollout = network.draw(few, 4_000, generator(3, "lists"), hits)
+    loss, _ = expected_loss(rollout, 0.0)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for parameter in (network.trust, network.log_sharpness):
+        assert parameter.grad is not None
+        ends = []
+        for sign in (1, -1):
+            with torch.no_grad():
+                parameter += sign * 0.1
+                drawn = network.draw(few, 4_000, generator(4, "lists"), hits)
+                parameter -= sign * 0.1
+            ends.append(float(drawn.means.sum(dim=2).mean()))
+        slope = (ends[0] - ends[1]) / 0.2
+        assert -float(parameter.grad) == pytest.approx(slope, rel=0.15, abs=5e-4)
+        assert abs(slope) > 5e-3

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from segue.core.errors import DataError
 from segue.core.progress import Advance, silent
 from segue.core.seeding import generator
-from segue.tasks.playlist.agents.questions import Questions, newest_tracks, wanted
+from segue.tasks.playlist.agents.questions import Questions, newest_tracks
 from segue.tasks.playlist.models.features import make_candidates
 from segue.tasks.playlist.models.fused import Fused
 from segue.tasks.playlist.sessions import UNKNOWN, Sessions
@@ -39,32 +39,42 @@ def ask_next(sessions: Sessions, earlier: int, seed: int) -> tuple[Sessions, NDA
 
     Places before `first_targets` are known history and are not asked for.
     """
+    return _ask(sessions, np.maximum(sessions.first_targets + 1, 2), 1, earlier, seed)
+
+
+def ask_playlists(
+    sessions: Sessions, length: int, least: int, earlier: int = 0, seed: int = 0
+) -> tuple[Sessions, NDArray[np.int32]]:
+    """Ask for the last `length` tracks of each session of at least `least` tracks.
+
+    With `earlier` so many earlier stretches of each session are asked for, too, drawn at random.
+    """
+    shortest = np.maximum(sessions.first_targets + length, max(least, length + 1))
+    return _ask(sessions, shortest, length, earlier, seed)
+
+
+def _ask(
+    sessions: Sessions, shortest: NDArray[Any], hidden: int, earlier: int, seed: int
+) -> tuple[Sessions, NDArray[np.int32]]:
+    """Hide the last tracks of each session, and of beginnings of it of `shortest` [S] or more."""
     lengths = sessions.lengths
-    first = np.maximum(sessions.first_targets.astype(np.int64), 1)
-    asked = np.flatnonzero(lengths > first)
+    asked = np.flatnonzero(lengths >= shortest)
     which, ends = [asked], [lengths[asked]]
     rng = generator(seed, "earlier places")
-    draw = rng.random((len(sessions), int((lengths - first).max(initial=1))))
-    places = np.arange(draw.shape[1]) + first[:, None]
-    draw[places >= lengths[:, None] - 1] = np.inf  # the last place is asked for anyway
+    draw = rng.random((len(sessions), max(int((lengths - shortest).max(initial=0)), 1)))
+    places = np.arange(draw.shape[1]) + np.asarray(shortest, dtype=np.int64)[:, None]
+    draw[places >= lengths[:, None]] = np.inf  # the whole session is asked for anyway
     order = np.argsort(draw, axis=1)[:, :earlier]
     for column in range(order.shape[1]):
         there = np.isfinite(np.take_along_axis(draw, order[:, column, None], axis=1))[:, 0]
         which.append(np.flatnonzero(there))
-        ends.append(places[there, order[there, column]] + 1)
+        ends.append(places[there, order[there, column]])
     whole, until = np.concatenate(which), np.concatenate(ends)
     by_session = np.argsort(whole, kind="stable")
     shown = sessions.prefixes(whole[by_session], until[by_session])
-    every = np.arange(len(shown))
-    return shown.prefixes(every, shown.lengths - 1), newest_tracks(shown, 1)
-
-
-def ask_playlists(
-    sessions: Sessions, length: int, least: int
-) -> tuple[Sessions, NDArray[np.int32]]:
-    """Ask for the last `length` tracks of each session of at least `least`."""
-    queries, hidden, _ = wanted(sessions, length, least)
-    return queries, hidden
+    return shown.prefixes(np.arange(len(shown)), shown.lengths - hidden), newest_tracks(
+        shown, hidden
+    )
 
 
 def describe(

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from segue.tasks.playlist.candidates import Candidates
 from segue.tasks.playlist.sessions import Sessions
 
-__all__ = ["LOOK_BACK", "Questions", "ago", "newest_tracks", "wanted"]
+__all__ = ["LOOK_BACK", "Questions", "ago", "newest_tracks"]
 
 LOOK_BACK = 50
 """How many of the newest tracks are looked through for a candidate."""
@@ -92,20 +92,3 @@ def newest_tracks(queries: Sessions, n: int) -> NDArray[np.int32]:
     if not len(queries.tracks):
         return np.full(there.shape, -1, dtype=np.int32)
     return np.where(there, queries.tracks[np.where(there, places, 0)], -1).astype(np.int32)
-
-
-def wanted(
-    sessions: Sessions, hidden: int, least: int
-) -> tuple[Sessions, NDArray[np.int32], NDArray[np.int64]]:
-    """Hide the last `hidden` tracks of every session of `least` tracks or more.
-
-    Returns:
-        Queries [B], hidden tracks [B, K], and the number of the session of each, [B].
-    """
-    which = np.flatnonzero(sessions.lengths >= max(least, hidden + 1))
-    found = sessions.take(which)
-    return (
-        sessions.prefixes(which, sessions.lengths[which] - hidden),
-        newest_tracks(found, hidden),
-        which,
-    )
