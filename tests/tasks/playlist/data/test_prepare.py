@@ -370,3 +370,16 @@ def test_skips_are_kept(tmp_path: Path) -> None:
 def test_impossible_settings(settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         PrepareConfig.parse(settings)
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "tsv.gz", "jsonl"])
+def test_progress_adds_up(suffix: str, tmp_path: Path) -> None:
+    kind: Any = "listenbrainz" if suffix == "jsonl" else "lastfm"
+    path = tmp_path / f"log.{suffix}"
+    generate_log(path, rows=3000, users=3, tracks=50, kind=kind)
+    if suffix.endswith("gz"):
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    done: list[float] = []
+    prepare(path, tmp_path / "out", advance=done.append)
+    assert sum(done) == pytest.approx(1)
+    assert len(done) > 2

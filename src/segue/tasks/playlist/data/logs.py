@@ -16,11 +16,13 @@ import json
 import queue
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from segue.core.errors import DataError
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.data.account import Account
 from segue.tasks.playlist.data.config import PrepareConfig
 from segue.tasks.playlist.data.formats import first_line
@@ -35,14 +37,18 @@ _BOM = b"\xef\xbb\xbf"
 _WRITTEN = ("row", "user", "time", "artist", "title", "mbid", "skipped")
 
 
-def read_lastfm(path: Path, config: PrepareConfig, account: Account, work: Path) -> Plays:
+def read_lastfm(
+    path: Path, config: PrepareConfig, account: Account, work: Path, *, advance: Advance = silent
+) -> Plays:
     """Read the raw log of Last.fm-1K."""
     columns = {"user": 0, "time": 1, "artist": 3, "mbid": 4, "title": 5}
     layout = Layout(columns=columns, n_columns=6, identity=config.identity)
-    return read_plays(_blocks(path), layout, account, work, threads=config.threads)
+    return read_plays(_blocks(path, advance), layout, account, work, threads=config.threads)
 
 
-def read_csv(path: Path, config: PrepareConfig, account: Account, work: Path) -> Plays:
+def read_csv(
+    path: Path, config: PrepareConfig, account: Account, work: Path, *, advance: Advance = silent
+) -> Plays:
     """Read delimited text with a header.
 
     Raises:
@@ -61,10 +67,12 @@ def read_csv(path: Path, config: PrepareConfig, account: Account, work: Path) ->
         identity=config.identity,
         first_line=2,
     )
-    return read_plays(_without_header(_blocks(path)), layout, account, work)
+    return read_plays(_without_header(_blocks(path, advance)), layout, account, work)
 
 
-def read_listenbrainz(path: Path, config: PrepareConfig, account: Account, work: Path) -> Plays:
+def read_listenbrainz(
+    path: Path, config: PrepareConfig, account: Account, work: Path, *, advance: Advance = silent
+) -> Plays:
     """Read JSON lines of listens; a line that is not an object of JSON is counted as such."""
     layout = Layout(
         columns={name: i for i, name in enumerate(_WRITTEN)},
@@ -74,13 +82,15 @@ def read_listenbrainz(path: Path, config: PrepareConfig, account: Account, work:
         identity=config.identity,
     )
     lost = [0]
-    plays = read_plays(_listens(path, account, lost), layout, account, work)
+    plays = read_plays(_listens(path, account, lost, advance), layout, account, work)
     plays.n_rows += lost[0]
     plays.skipped = None  # listens do not say
     return plays
 
 
-def read_parquet(path: Path, config: PrepareConfig, account: Account, work: Path) -> Plays:
+def read_parquet(
+    path: Path, config: PrepareConfig, account: Account, work: Path, *, advance: Advance = silent
+) -> Plays:
     """Read a parquet file; times may be time stamps, numbers or text.
 
     Raises:
@@ -122,7 +132,7 @@ def read_parquet(path: Path, config: PrepareConfig, account: Account, work: Path
         quoted=True,
         identity=config.identity,
     )
-    plays = read_plays(_blocks(table), layout, account, work)
+    plays = read_plays(_blocks(table, advance), layout, account, work)
     table.unlink()
     return plays
 
@@ -165,7 +175,7 @@ def _expression(name: str, places: dict[str, int], found: list[str], types: dict
     return f"coalesce({quoted}::VARCHAR, '')"
 
 
-def _listens(path: Path, account: Account, lost: list[int]) -> Iterator[bytes]:
+def _listens(path: Path, account: Account, lost: list[int], advance: Advance) -> Iterator[bytes]:
     text = io.StringIO()
     write = csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\n").writerow
 
@@ -175,7 +185,7 @@ def _listens(path: Path, account: Account, lost: list[int]) -> Iterator[bytes]:
         text.truncate()
         return block
 
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(_lines(path, advance), start=1):
         try:
             write((number, *_listen(json.loads(line))))
         except ValueError:
@@ -212,12 +222,31 @@ def _listen(record: Any) -> tuple[Any, ...]:
     return (*("" if cell is None else str(cell) for cell in cells), "")
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: Path, advance: Advance) -> Iterator[bytes]:
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            yield from file
+        with _opened(path) as (file, share_read):
+            for number, line in enumerate(file):
+                yield line
+                if number % _LINES == 0:
+                    advance(share_read())
+            advance(share_read())
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"cannot read this file: {error}", where=path) from None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[IO[bytes], Callable[[], float]]]:
+    """Yield the unpacked file, and what tells which share was read since it was last asked."""
+    with path.open("rb") as raw:
+        size, told = max(path.stat().st_size, 1), 0
+
+        def share_read() -> float:
+            nonlocal told
+            before, told = told, raw.tell()
+            return (told - before) / size
+
+        packed = path.suffix == ".gz"
+        yield (cast("IO[bytes]", gzip.GzipFile(fileobj=raw)) if packed else raw), share_read
 
 
 def _without_header(blocks: Iterable[bytes]) -> Iterator[bytes]:
@@ -229,12 +258,12 @@ def _without_header(blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield block
 
 
-def _blocks(path: Path) -> Iterator[bytes]:
+def _blocks(path: Path, advance: Advance) -> Iterator[bytes]:
     """Yield the unpacked content; a thread reads ahead by one block."""
-    ahead: queue.Queue[bytes | BaseException] = queue.Queue(maxsize=1)
+    ahead: queue.Queue[tuple[bytes, float] | BaseException] = queue.Queue(maxsize=1)
     stop = threading.Event()
 
-    def give(value: bytes | BaseException) -> None:
+    def give(value: tuple[bytes, float] | BaseException) -> None:
         while not stop.is_set():
             try:
                 return ahead.put(value, timeout=0.2)
@@ -243,12 +272,10 @@ def _blocks(path: Path) -> Iterator[bytes]:
 
     def read() -> None:
         try:
-            with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-                while block := file.read(_BLOCK):
-                    give(block)
-                    if stop.is_set():
-                        return
-            give(b"")
+            with _opened(path) as (file, share_read):
+                while (block := file.read(_BLOCK)) and not stop.is_set():
+                    give((block, share_read()))
+            give((b"", 0.0))
         except BaseException as error:
             give(error)
 
@@ -257,14 +284,16 @@ def _blocks(path: Path) -> Iterator[bytes]:
     try:
         first = True
         while True:
-            block = ahead.get()
-            if isinstance(block, (OSError, EOFError, zlib.error)):
-                raise DataError(f"cannot read this file: {block}", where=path)
-            if isinstance(block, BaseException):
-                raise block
+            found = ahead.get()
+            if isinstance(found, (OSError, EOFError, zlib.error)):
+                raise DataError(f"cannot read this file: {found}", where=path)
+            if isinstance(found, BaseException):
+                raise found
+            block, share = found
             if not block:
                 return
             yield block.removeprefix(_BOM) if first else block
+            advance(share)
             first = False
     finally:
         stop.set()

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.progress import silent
+from segue.core.progress import Advance, silent
 from segue.tasks.playlist.data import logs
 from segue.tasks.playlist.data.account import Account
 from segue.tasks.playlist.data.config import PrepareConfig
@@ -33,13 +33,16 @@ from segue.tasks.playlist.sessions import UNKNOWN, Sessions
 
 __all__ = ["prepare"]
 
+_READING, _NUMBERING = 0.7, 0.1
+"""Shares of the work, about."""
+
 
 def prepare(
     source: Path,
     out: Path,
     config: PrepareConfig | None = None,
     *,
-    advance: Callable[[float], None] | None = None,
+    advance: Advance = silent,
 ) -> dict[str, Any]:
     """Make a prepared folder out of `source`, and return its facts (prepared.json).
 
@@ -54,21 +57,20 @@ def prepare(
         UsageError: `out` holds something else, or the source cannot be divided as asked.
     """
     config = config or PrepareConfig()
-    advance = advance or silent
     check_target(out)
     path, kind = find_source(source, config.format)
     account = Account(source=path, strict=config.strict)
     with new_folder(out) as folder:
         if kind in ("sessions", "sequences"):
             found = _ready_made(path, config, account)
+            advance(_READING)
         else:
-            found = _log(path, kind, config, account, folder / ".work")
-        advance(0.7)
+            found = _log(path, kind, config, account, folder / ".work", advance)
         divided = divide(
             found.sessions, config, source=path, has_clock=found.has_clock, given=found.parts
         )
         parts, vocabulary, unknown = _number(divided.parts, divided.split, found, config)
-        advance(0.1)
+        advance(_NUMBERING)
         fingerprint = fingerprint_of(parts.values(), vocabulary)
         facts = {
             "name": config.name or path.name.split(".")[0],
@@ -92,7 +94,7 @@ def prepare(
             "skipped": all(part.skipped is not None for part in parts.values()),
         }
         write_prepared(folder, parts, vocabulary, facts)
-        advance(0.2)
+        advance(1 - _READING - _NUMBERING)
     return facts
 
 
@@ -112,14 +114,16 @@ class _Found:
     facts: dict[str, Any]
 
 
-def _log(path: Path, kind: str, config: PrepareConfig, account: Account, work: Path) -> _Found:
+def _log(
+    path: Path, kind: str, config: PrepareConfig, account: Account, work: Path, advance: Advance
+) -> _Found:
     read = {
         "lastfm": logs.read_lastfm,
         "csv": logs.read_csv,
         "listenbrainz": logs.read_listenbrainz,
         "parquet": logs.read_parquet,
     }[kind]
-    plays = read(path, config, account, work)
+    plays = read(path, config, account, work, advance=lambda part: advance(_READING * part))
     sessions, facts = cut(plays, config, account)
     return _Found(
         sessions=sessions,
