@@ -17,6 +17,10 @@ COMMANDS = {
     "soundtrack": ("segue.tasks.soundtrack.cli:group", "Music for a video, segment by segment."),
     "melody": ("segue.tasks.melody.cli:group", "Melodies by a note RNN that learns theory."),
     "playlist": ("segue.tasks.playlist.cli:group", "What to play next, and whole playlists."),
+    "captioning": (
+        "segue.tasks.captioning.cli:group",
+        "Captions of a film from picture and sound.",
+    ),
     "doctor": ("segue.doctor:command", "Check this installation and say what is missing."),
 }
 

@@ -13,7 +13,6 @@ what was taken how. The same film and backbone are not analysed again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -30,15 +29,20 @@ from segue.media import films
 from segue.media.source import probe
 from segue.tasks.captioning.data.backbones import PictureBackbone, SoundBackbone, kind_of
 from segue.tasks.captioning.data.embedded_features import picture_rows, sound_rows, windows
+from segue.tasks.captioning.data.feature_manifest import KIND, MANIFEST, read_manifest
 
-__all__ = ["Extracted", "FilmFeatures", "extract_features", "film_features"]
+__all__ = [
+    "Extracted",
+    "FilmFeatures",
+    "extract_features",
+    "feature_kinds",
+    "film_features",
+]
 
 Floats = NDArray[np.float32]
 
 _VERSION = 1
 """To be raised whenever a change of the code changes any number of the embedded features."""
-_MANIFEST = "manifest.json"
-_KIND = "segue captioning features"
 _VISUAL_S, _AUDIO_S, _CLAP_S = 2.56, 0.96, 4.8
 
 
@@ -128,6 +132,15 @@ def film_features(
     return _Extractor(backbones)(Path(video), advance)
 
 
+def feature_kinds(backbones: Sequence[str] = ()) -> dict[str, str]:
+    """Return what the features of some backbones are: `visual` and `audio`, name and version.
+
+    Raises:
+        MissingModel, MissingExtra, DataError, UnknownName: of a backbone.
+    """
+    return dict(_Extractor(backbones).settings)
+
+
 def extract_features(
     videos: Sequence[Path],
     out: Path,
@@ -162,7 +175,7 @@ def extract_features(
             else:
                 found = extractor(video, silent)
                 manifest["films"][name] = _write(out, name, video, digest, found)
-                write_json(out / _MANIFEST, manifest)
+                write_json(out / MANIFEST, manifest)
             report.films[name] = manifest["films"][name]
         except OSError as problem:
             error = MediaError(f"cannot be read: {problem.strerror or problem}", where=video)
@@ -192,27 +205,22 @@ def _named(videos: Sequence[Path]) -> dict[str, Path]:
 
 def _manifest(out: Path, settings: dict[str, str]) -> dict[str, Any]:
     """Return the manifest of a folder, an empty one for a new folder."""
-    path = out / _MANIFEST
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
-        return {"kind": _KIND, "settings": settings, "films": {}}
+        return {"kind": KIND, "settings": settings, "films": {}}
     if not out.is_dir():
         raise UsageError("is not a folder", where=out, advice="Choose another --out")
-    try:
-        found = json.loads(path.read_bytes())
-        good = found["kind"] == _KIND and isinstance(found["films"], dict)
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        good = False
-    if not good:
+    found = read_manifest(out)
+    if not isinstance(found.get("films"), dict):
         raise UsageError(
             "holds other things than features of films", where=out, advice="Choose a new --out"
         )
-    if found["settings"] != settings:
+    if found.get("settings") != settings:
         raise UsageError(
-            f"holds features of another kind: {found['settings']}, not {settings}",
+            f"holds features of another kind: {found.get('settings')}, not {settings}",
             where=out,
             advice="Choose a new --out",
         )
-    return dict(found)
+    return found
 
 
 def _write(out: Path, name: str, video: Path, digest: str, found: FilmFeatures) -> dict[str, Any]:

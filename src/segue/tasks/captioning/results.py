@@ -8,24 +8,38 @@ beside the run.
 
 from __future__ import annotations
 
+import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segue.core.errors import DataError, RunError
+from segue.core.errors import DataError, RunError, printable
 from segue.core.files import read_json, write_json
+from segue.core.progress import Advance, silent
 from segue.core.tables import Role
 
 if TYPE_CHECKING:
     from segue.core.tables import EvaluationTable
     from segue.tasks.captioning.data.prepared import Prepared
+    from segue.tasks.captioning.evaluate import Evaluation
     from segue.tasks.captioning.models.stored import StoredCaptioner
 
-__all__ = ["Group", "collect", "fits", "note_prior", "noted_prior", "write_evaluation"]
+__all__ = [
+    "Group",
+    "collect",
+    "diagnosed",
+    "fits",
+    "note_features",
+    "note_prior",
+    "noted_kinds",
+    "noted_prior",
+    "print_evaluation",
+    "write_evaluation",
+]
 
-_NOTE = "prior.json"
+_PRIOR, _KINDS = "prior.json", "features.json"
 _FACTS = "captioner.json"
 
 
@@ -102,25 +116,73 @@ def fits(stored: StoredCaptioner, data: Prepared, folder: Path) -> None:
 
 def note_prior(folder: Path, prior: Path, sha256: str) -> None:
     """Note in the folder of a tuned run which warm start it began as."""
-    write_json(folder / _NOTE, {"folder": str(prior.resolve()), "sha256": sha256})
+    write_json(folder / _PRIOR, {"folder": str(prior.resolve()), "sha256": sha256})
 
 
 def noted_prior(folder: Path) -> Path | None:
     """Return the warm start that `note_prior` noted, or None."""
     try:
-        return Path(read_json(folder / _NOTE)["folder"])
+        return Path(read_json(folder / _PRIOR)["folder"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def write_evaluation(
-    folder: Path, table: EvaluationTable, found: Mapping[str, Any], figures: Mapping[str, str]
-) -> None:
-    """Write evaluation.json and the model card of a run."""
+def note_features(run: Path, data: Prepared) -> None:
+    """Note in the folder of a run what made the features that it has learned from."""
+    features = dict(data.facts.get("features") or {})
+    write_json(run / _KINDS, {"kinds": features.get("kinds", {}), "data": data.name})
+
+
+def noted_kinds(run: Path) -> dict[str, str]:
+    """Return modality -> what made its features, as noted; empty where nothing is."""
+    try:
+        kinds = read_json(run / _KINDS)["kinds"]
+        return {str(modality): str(kind) for modality, kind in kinds.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def diagnosed(
+    folder: Path, data: Prepared, limit: int, advance: Advance = silent
+) -> EvaluationTable:
+    """Return the table of `diagnose` for the captioner of a run.
+
+    Raises:
+        MissingModel: the folder holds no captioner.
+        DataError: it is damaged, or has other words or features than the data.
+    """
+    from segue.tasks.captioning.diagnose import diagnose
+    from segue.tasks.captioning.models.stored import load_captioner
+
+    stored = load_captioner(folder)
+    fits(stored, data, folder)
+    return diagnose(data, stored.network, limit=limit, advance=advance)
+
+
+def write_evaluation(folder: Path, found: Evaluation) -> None:
+    """Write evaluation.json, the model card, and the captions of every run into its folder."""
     from segue.core.card import write_card
 
-    write_json(folder / "evaluation.json", dict(found))
-    write_card(folder, table=table, figures=figures)
+    for run, submission in found.submissions.items():
+        write_json(Path(run) / "captions.json", submission)
+    write_json(folder / "evaluation.json", found.to_dict())
+    write_card(folder, table=found.table)
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """Print the tables, what was said of a few segments, and what is missing."""
+    found.table.print()
+    for table in found.protocol.values():
+        table.print()
+    if len(found.protocol) > 1:
+        sys.stdout.write("ActivityNet's protocol, mean of both annotators\n")
+        for model, means in found.protocol_means.items():
+            told = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
+            sys.stdout.write(f"  {printable(model)}: {told}\n")
+    for sample in found.samples:
+        sys.stdout.writelines(f"{printable(f'{who}: {text}')}\n" for who, text in sample.items())
+        sys.stdout.write("\n")
+    sys.stdout.writelines(f"{printable(note)}\n" for note in found.notes)
 
 
 def _facts(folder: Path) -> dict[str, Any]:

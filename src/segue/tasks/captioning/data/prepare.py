@@ -22,6 +22,7 @@ from segue.tasks.captioning.data.account import Account
 from segue.tasks.captioning.data.caption_files import Row
 from segue.tasks.captioning.data.config import PrepareConfig
 from segue.tasks.captioning.data.feature_index import index_features
+from segue.tasks.captioning.data.feature_manifest import kinds_of
 from segue.tasks.captioning.data.folder import check_target, save_prepared
 from segue.tasks.captioning.data.folder_features import FeatureIndex, FolderFeatures
 from segue.tasks.captioning.data.prepared import Captions, Segments, Split
@@ -48,7 +49,8 @@ class PreparedReport:
     """Split -> number of videos, segments, captions, words, unknown words, and segments with visual
     and audio features."""
     features: dict[str, Any] = field(default_factory=dict)
-    """Widths, and number of videos with visual and audio features."""
+    """Widths, number of videos with visual and audio features, and `kinds`: what made them, where
+    `segue captioning features` did."""
     account: dict[str, Any] = field(default_factory=dict)
     """`dropped` and `noted`: reason -> number; `examples`: reason -> where the first few are."""
     sources: dict[str, str] = field(default_factory=dict)
@@ -114,6 +116,7 @@ def prepare(
         "audio_width": index.audio_width,
         "videos_with_visual": len(index.visual),
         "videos_with_audio": len(index.audio),
+        "kinds": kinds_of(features),
     }
     report.account = account.to_dict()
     vectors = None

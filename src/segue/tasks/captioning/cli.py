@@ -1,0 +1,181 @@
+"""`segue captioning`: the task's commands."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from segue.core.options import config_options
+from segue.tasks.captioning.cli_data import features, prepare
+from segue.tasks.captioning.cli_metrics import score_file
+from segue.tasks.captioning.cli_results import caption, evaluate
+
+__all__ = ["group"]
+
+_WARM = {"paper": "paper", "small": "small", "smoke": "smoke"}
+_TUNE = {"bmhrl_a": "bmhrl_a", "bmhrl_b": "bmhrl_b", "smoke": "tune_smoke"}
+"""Name of a preset -> its file, without the ending."""
+
+
+@click.group(name="captioning", context_settings={"help_option_names": ["-h", "--help"]})
+def group() -> None:
+    """Captions of a film from picture and sound, tuned by reinforcement learning."""
+
+
+@click.command(no_args_is_help=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder made by `prepare`.")
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--preset", metavar="NAME", help="Settings that ship: paper (default), small, smoke.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random (default 0).")
+@config_options
+def pretrain(
+    data: Path | None,
+    run_folder: Path | None,
+    preset: str | None,
+    resume: bool,
+    seed: int | None,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+) -> None:
+    """Train a captioner on human captions: the warm start of every tuning.
+
+    A run can be killed at any moment; --resume continues it to the same bits.
+
+    \b
+    segue captioning pretrain --data data/own --run runs/captioning/warm --preset small
+    segue captioning pretrain --data data/own --run runs/captioning/warm --resume
+
+    Settings are merged in this order, later wins: defaults, --preset or --config, --set, other
+    options.
+    """  # noqa: D301  click reads the backspace as "keep these lines"
+    from segue.core.options import print_json
+    from segue.core.progress import progress
+    from segue.tasks.captioning.config import PretrainConfig
+    from segue.tasks.captioning.data.folder import load_prepared
+    from segue.tasks.captioning.pretrain import pretrain as run
+    from segue.tasks.captioning.results import note_features
+
+    _only_its_own_settings(resume, preset, config_file, assignments, seed)
+    flags = {"seed": seed}
+    config = PretrainConfig.load(_settings(preset, config_file, _WARM), assignments, flags)
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+    folder = _needed(run_folder, "--run")
+    prepared = load_prepared(_needed(data, "--data"))
+    with progress("Learning captions", 1.0) as advance:
+        found = run(prepared, folder, None if resume else config, resume=resume, advance=advance)
+    note_features(folder, prepared)
+    if as_json:
+        print_json(found)
+    elif "validation_nats" in found:
+        sys.stdout.write(
+            f"validation {found['validation_nats']:.4f} nats per word "
+            f"after {found['epochs']} epochs\n"
+        )
+
+
+@click.command(no_args_is_help=True)
+@click.option("--data", type=click.Path(path_type=Path), help="Folder made by `prepare`.")
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--prior", type=click.Path(path_type=Path), help="Run of `pretrain` to start from.")
+@click.option(
+    "--method",
+    type=click.Choice(["self-critical", "worker-manager"]),
+    help="Whole captions (default), or the original's phases.",
+)
+@click.option("--preset", metavar="NAME", help="Settings that ship: bmhrl_a, bmhrl_b, smoke.")
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random (default 0).")
+@config_options
+def tune(
+    data: Path | None,
+    run_folder: Path | None,
+    prior: Path | None,
+    method: str | None,
+    preset: str | None,
+    resume: bool,
+    seed: int | None,
+    config_file: Path | None,
+    assignments: tuple[str, ...],
+    print_config: bool,
+    as_json: bool,
+) -> None:
+    """Tune a captioner towards metrics of captions by reinforcement learning.
+
+    A run can be killed at any moment; --resume continues it to the same bits.
+
+    \b
+    segue captioning tune --data data/own --run runs/tuned --prior runs/warm
+    segue captioning tune --data data/own --run runs/paper --prior runs/warm --preset bmhrl_a
+
+    Settings are merged in this order, later wins: defaults, --preset or --config, --set, other
+    options.
+    """  # noqa: D301  click reads the backspace as "keep these lines"
+    from segue.core.options import print_json
+    from segue.core.progress import progress
+    from segue.tasks.captioning.config import TuneConfig
+    from segue.tasks.captioning.data.folder import load_prepared
+    from segue.tasks.captioning.models.stored import load_captioner
+    from segue.tasks.captioning.results import note_features, note_prior, noted_prior
+    from segue.tasks.captioning.tune import tune as run
+
+    _only_its_own_settings(resume, preset, config_file, assignments, seed, method)
+    flags: dict[str, Any] = {"method": method, "seed": seed}
+    config = TuneConfig.load(_settings(preset, config_file, _TUNE), assignments, flags)
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+    folder = _needed(run_folder, "--run")
+    if resume and prior is None:
+        prior = noted_prior(folder)
+    prior = _needed(prior, "--prior")
+    prepared, warm = load_prepared(_needed(data, "--data")), load_captioner(prior)
+    with progress("Tuning", 1.0) as advance:
+        found = run(
+            warm, prepared, folder, None if resume else config, resume=resume, advance=advance
+        )
+    note_features(folder, prepared)
+    note_prior(folder, prior, warm.sha256)
+    if as_json:
+        print_json(found)
+    elif "last" in found:
+        before, after = found["first"], found["last"]
+        told = [
+            f"{name} {before[f'validation_{name}']:.3f} -> {after[f'validation_{name}']:.3f}"
+            for name in ("cider_d", "meteor_stem", "words", "repeats")
+        ]
+        sys.stdout.write(f"validation: {', '.join(told)}\n")
+
+
+def _settings(preset: str | None, file: Path | None, known: dict[str, str]) -> Path | None:
+    """Return the file of settings; --config takes the name of a preset, too."""
+    from segue.core.names import unknown
+    from segue.tasks.captioning.config import preset_file
+
+    if preset is None and file is not None and str(file) in known and not file.exists():
+        preset, file = str(file), None
+    if preset is not None and preset not in known:
+        raise unknown("preset", preset, known)
+    return preset_file(None if preset is None else known[preset], file)
+
+
+def _only_its_own_settings(resume: bool, *given: object) -> None:
+    if resume and any(each not in (None, ()) for each in given):
+        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+
+
+def _needed(path: Path | None, option: str) -> Path:
+    if path is None:
+        raise click.UsageError(f"Missing option '{option}'.")
+    return path
+
+
+for _command in (prepare, features, pretrain, tune, evaluate, caption, score_file):
+    group.add_command(_command)
