@@ -93,7 +93,7 @@ def prepare(
             "unknown": unknown,
             "skipped": all(part.skipped is not None for part in parts.values()),
         }
-        write_prepared(folder, parts, vocabulary, facts)
+        write_prepared(folder, parts, vocabulary, facts, config)
         advance(1 - _READING - _NUMBERING)
     return facts
 

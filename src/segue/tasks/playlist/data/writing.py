@@ -14,6 +14,7 @@ import numpy as np
 
 from segue.core.errors import UsageError
 from segue.core.files import read_json, sync_directory, write_json
+from segue.tasks.playlist.data.config import PrepareConfig
 from segue.tasks.playlist.data.prepared import PARTS, Vocabulary
 from segue.tasks.playlist.sessions import Sessions
 
@@ -70,9 +71,13 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def write_prepared(
-    folder: Path, parts: dict[str, Sessions], vocabulary: Vocabulary, facts: dict[str, Any]
+    folder: Path,
+    parts: dict[str, Sessions],
+    vocabulary: Vocabulary,
+    facts: dict[str, Any],
+    config: PrepareConfig,
 ) -> None:
-    """Write the four files of `prepared` into `folder`."""
+    """Write the four files of `prepared` into `folder`; `config` limits memory and threads."""
     import duckdb
 
     everything = Sessions.join([parts[name] for name in PARTS])
@@ -98,7 +103,13 @@ def write_prepared(
         "plays": vocabulary.plays,
     }
     label = "CASE p WHEN 0 THEN 'train' WHEN 1 THEN 'validation' ELSE 'test' END AS part"
-    with duckdb.connect(config={"threads": 2, "preserve_insertion_order": True}) as database:
+    limits = {
+        "threads": config.threads,
+        "memory_limit": f"{config.memory_gb:g}GB",
+        "temp_directory": str(folder / ".work" / "duckdb"),
+        "preserve_insertion_order": True,
+    }
+    with duckdb.connect(config=limits) as database:
         for name, table, columns in (
             ("plays", plays, f"{label}, session, track, {skipped} AS skipped"),
             ("sessions", sessions, f'{label}, "user", start, first_target, length'),
