@@ -34,8 +34,9 @@ from numpy.typing import NDArray
 from segue.core.run import Run
 from segue.core.tables import bootstrap_interval
 from segue.tasks.playlist.agents.ppo import PPOConfig, train_ppo
-from segue.tasks.playlist.episodes import CANDIDATE_NUMBERS, Situation, play_all
+from segue.tasks.playlist.episodes import Situation, play_all
 from segue.tasks.playlist.estimators import ESTIMATORS, Logged, estimates
+from segue.tasks.playlist.pool import CANDIDATE_NUMBERS
 from segue.tasks.playlist.rewards import playlist_reward
 from segue.tasks.playlist.simulated_log import simulated_log, softmax_policy
 from segue.tasks.playlist.simulator import (

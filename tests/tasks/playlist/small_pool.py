@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from segue.tasks.playlist.candidates import Candidates
-from segue.tasks.playlist.episodes import Pool
 from segue.tasks.playlist.listeners import LoggedListener
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import surprisals
 from segue.tasks.playlist.sessions import Sessions
 

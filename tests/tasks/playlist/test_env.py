@@ -14,7 +14,8 @@ from gymnasium.error import ResetNeeded
 from segue.core.errors import DataError, RunError, UnknownName, UsageError
 from segue.tasks.playlist.batched import BatchedPlaylist
 from segue.tasks.playlist.env import ILLEGAL, PlaylistEnv
-from segue.tasks.playlist.episodes import CANDIDATE_NUMBERS, Pool, play_all
+from segue.tasks.playlist.episodes import play_all
+from segue.tasks.playlist.pool import CANDIDATE_NUMBERS, Pool
 from segue.tasks.playlist.rewards import REWARDS, playlist_reward
 
 from .small_pool import logged_pool

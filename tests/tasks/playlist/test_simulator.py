@@ -8,7 +8,8 @@ import pytest
 from segue.core.errors import ConfigError
 from segue.tasks.playlist.batched import BatchedPlaylist
 from segue.tasks.playlist.env import PlaylistEnv
-from segue.tasks.playlist.episodes import Episodes, Pool, play_all
+from segue.tasks.playlist.episodes import Episodes, play_all
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import playlist_reward
 from segue.tasks.playlist.simulator import (
     SimulatedListener,

@@ -20,7 +20,8 @@ from segue.core.errors import RunError, UsageError
 from segue.core.seeding import generator
 from segue.rl.rewards import WeightedSum
 from segue.tasks.playlist.env import bounds
-from segue.tasks.playlist.episodes import Episodes, Flags, Indices, Narrow, Pool
+from segue.tasks.playlist.episodes import Episodes, Flags, Indices, Narrow
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import playlist_reward
 
 __all__ = ["BatchedPlaylist"]

@@ -17,13 +17,8 @@ from numpy.typing import NDArray
 from segue.core.errors import UsageError
 from segue.core.names import unknown
 from segue.rl.rewards import WeightedSum
-from segue.tasks.playlist.episodes import (
-    CANDIDATE_NUMBERS,
-    STATE_NUMBERS,
-    Episodes,
-    Narrow,
-    Pool,
-)
+from segue.tasks.playlist.episodes import Episodes, Narrow
+from segue.tasks.playlist.pool import CANDIDATE_NUMBERS, STATE_NUMBERS, Pool
 from segue.tasks.playlist.rewards import playlist_reward
 
 __all__ = ["ILLEGAL", "OPTIONS", "PlaylistEnv", "bounds"]
@@ -74,8 +69,8 @@ class PlaylistEnv(gymnasium.Env[Narrow, Any]):
 
     ## Observation Space
     A `Box` of float32 as `rl.candidate_policy` lays it out: for each candidate the numbers of its
-    query and those of `episodes.CANDIDATE_NUMBERS`, then the numbers of the query and those of
-    `episodes.STATE_NUMBERS`. A candidate that does not exist is zeros.
+    query and those of `pool.CANDIDATE_NUMBERS`, then the numbers of the query and those of
+    `pool.STATE_NUMBERS`. A candidate that does not exist is zeros.
 
     ## Rewards
     The weighted sum of terms of `rewards.REWARDS`; each weighted part is in `info`, with `track`,

@@ -19,20 +19,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.errors import DataError, RunError, UsageError
-from segue.rl.candidate_policy import CandidateLayout
+from segue.core.errors import RunError, UsageError
 from segue.rl.rewards import WeightedSum
-from segue.tasks.playlist.candidates import Candidates
-from segue.tasks.playlist.listeners import Listener
+from segue.tasks.playlist.pool import CANDIDATE_NUMBERS, STATE_NUMBERS, WINDOW, Pool
 from segue.tasks.playlist.rewards import Decisions
-from segue.tasks.playlist.sessions import UNKNOWN, Sessions
+from segue.tasks.playlist.sessions import UNKNOWN
 
 __all__ = [
-    "CANDIDATE_NUMBERS",
-    "STATE_NUMBERS",
     "Chooser",
     "Episodes",
-    "Pool",
     "Situation",
     "play_all",
 ]
@@ -42,92 +37,8 @@ Narrow = NDArray[np.float32]
 Indices = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
-CANDIDATE_NUMBERS = (
-    "prior minus best",
-    "is there",
-    "cosine to the closest of the list",
-    "mean cosine to the list",
-    "cosine to the newest track",
-    "cosines to what was heard, fading",
-    "1 / tracks ago",
-    "log times heard",
-    "mean cosine to what was liked",
-    "mean cosine to what was skipped",
-)
-"""What is added to the numbers of a candidate; the last two are 0 where the listener is silent."""
-STATE_NUMBERS = ("share made", "share liked", "share skipped", "newest skipped")
-"""What is added to the numbers of a query; the last three are 0 where the listener is silent."""
-
-_WINDOW = 50
-"""Tracks of a history that are looked at, as many as the original does."""
 _FADE = 0.8
 """What is left, one track later, of the weight of a track that was heard (own choice)."""
-_WORST = -20.0
-"""Logit below the best at which a candidate is out of the question."""
-
-
-class Pool:
-    """Queries that lists are to be made for.
-
-    Args:
-        candidates: of the prior, [Q, N].
-        histories: what was heard before, [Q].
-        listener: says what becomes of a choice.
-        vectors: of the tracks, [V, D]; scaled to unit length here.
-        surprisal: of the tracks, [V], see `rewards.surprisals`.
-        heard: how often the listener has heard each candidate, [Q, N]; by default in the last 50
-            tracks of `histories`.
-
-    Raises:
-        DataError: there is no query, or a query has no candidate.
-    """
-
-    def __init__(
-        self,
-        candidates: Candidates,
-        histories: Sessions,
-        listener: Listener,
-        *,
-        vectors: NDArray[Any],
-        surprisal: Floats,
-        heard: NDArray[Any] | None = None,
-    ) -> None:
-        assert len(candidates) == len(histories), (len(candidates), len(histories))
-        empty = np.flatnonzero(~candidates.mask.any(axis=1))
-        if not len(candidates) or len(empty):
-            what = f"query {empty[0]} has no candidate" if len(empty) else "there is no query"
-            raise DataError(what, advice="Leave such queries out before a pool is made")
-        self.candidates, self.listener = candidates, listener
-        long = np.linalg.norm(vectors, axis=1, keepdims=True)
-        units = np.asarray(vectors / np.maximum(long, 1e-12), dtype=np.float32)
-        self.vectors = np.concatenate([units, np.zeros_like(units[:1])])  # -1 is no track
-        self.surprisal = np.asarray(surprisal, dtype=np.float64)
-        self.recent = _newest_first(histories, _WINDOW)
-        """[Q, 50] what was heard, newest first; -1 where there was less."""
-        self.heard = None if heard is None else np.asarray(heard, dtype=np.int64)
-        best = np.where(candidates.mask, candidates.prior, -np.inf).max(axis=1, keepdims=True)
-        relative = np.maximum(candidates.prior - best, _WORST)
-        self.prior = np.where(candidates.mask, relative, 0.0).astype(np.float32)
-
-    def __len__(self) -> int:
-        return len(self.candidates)
-
-    @property
-    def n_candidates(self) -> int:
-        """Candidates of a query, N."""
-        return int(self.candidates.tracks.shape[1])
-
-    @property
-    def layout(self) -> CandidateLayout:
-        """How an observation is laid out: the numbers of the query's candidates, then ours."""
-        static = self.candidates.numbers.shape[2]
-        return CandidateLayout(
-            n_actions=self.n_candidates,
-            candidate_numbers=static + len(CANDIDATE_NUMBERS),
-            state_numbers=self.candidates.state.shape[1] + len(STATE_NUMBERS),
-            prior_number=static,
-            sharpness=1.0,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -304,7 +215,7 @@ class Episodes:
         self.newest[lanes] = near
         self.fading[lanes] = np.float32(_FADE) * self.fading[lanes] + near
         ago = self.ago[lanes]
-        ago = np.where((ago > 0) & (ago < _WINDOW), ago + 1, 0)
+        ago = np.where((ago > 0) & (ago < WINDOW), ago + 1, 0)
         ago[np.arange(len(lanes)), actions] = 1
         self.ago[lanes] = ago
         self.heard[lanes, actions] += 1
@@ -331,7 +242,7 @@ class Episodes:
             self.newest,
             self.fading * np.float32(1 - _FADE),
             np.where(self.ago > 0, 1.0 / np.maximum(self.ago, 1), 0.0),
-            np.log1p(self.heard) / np.log(_WINDOW),
+            np.log1p(self.heard) / np.log(WINDOW),
             self.liked / liked.astype(np.float32),
             self.skipped / skips.astype(np.float32),
         )
@@ -421,13 +332,3 @@ def play_all(
             going[among[ended]] = False
         lists[rows] = episodes.lists
     return sums, lists
-
-
-def _newest_first(histories: Sessions, n: int) -> NDArray[np.int32]:
-    """Return the last n tracks of each history, newest first, [Q, n]; -1 where there are fewer."""
-    lengths = histories.lengths[:, None]
-    places = histories.offsets[1:, None] - 1 - np.arange(n)[None, :]
-    inside = np.arange(n)[None, :] < lengths
-    if not len(histories.tracks):
-        return np.full((len(histories), n), UNKNOWN, dtype=np.int32)
-    return np.where(inside, histories.tracks[np.where(inside, places, 0)], UNKNOWN)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from segue.core.seeding import generator
 from segue.tasks.playlist.decision_log import DecisionLog
-from segue.tasks.playlist.episodes import Episodes, Pool, Situation
+from segue.tasks.playlist.episodes import Episodes, Situation
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import playlist_reward
 from segue.tasks.playlist.sessions import UNKNOWN, Sessions
 

@@ -35,8 +35,9 @@ from segue.core.config import Config
 from segue.core.errors import ConfigError
 from segue.core.seeding import generator
 from segue.tasks.playlist.candidates import Candidates
-from segue.tasks.playlist.episodes import Pool, Situation
+from segue.tasks.playlist.episodes import Situation
 from segue.tasks.playlist.listeners import Indices, Minds, Response
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import surprisals
 from segue.tasks.playlist.sessions import Sessions
 

@@ -12,7 +12,8 @@ from segue.core.errors import DataError
 from segue.core.run import Run
 from segue.tasks.playlist.agents.ppo import PlaylistPolicy, PPOConfig, train_ppo
 from segue.tasks.playlist.batched import BatchedPlaylist
-from segue.tasks.playlist.episodes import Episodes, Pool, play_all
+from segue.tasks.playlist.episodes import Episodes, play_all
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import playlist_reward
 from tests.tasks.playlist.small_pool import logged_pool
 

@@ -27,7 +27,8 @@ from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
 from segue.rl.pointer import Narrow, NumpyPointer, pointer_arrays
 from segue.rl.rewards import WeightedSum
-from segue.tasks.playlist.episodes import Pool, Situation, play_all
+from segue.tasks.playlist.episodes import Situation, play_all
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.rewards import playlist_reward
 
 __all__ = ["PPOConfig", "PlaylistPolicy", "train_ppo"]

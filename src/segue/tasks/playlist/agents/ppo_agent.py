@@ -25,11 +25,12 @@ from segue.tasks.playlist.agents.questions import Questions
 from segue.tasks.playlist.agents.scorer import Scaling
 from segue.tasks.playlist.candidates import Candidates
 from segue.tasks.playlist.data.prepared import Prepared
-from segue.tasks.playlist.episodes import Episodes, Pool, play_all
+from segue.tasks.playlist.episodes import Episodes, play_all
 from segue.tasks.playlist.listeners import LoggedListener
 from segue.tasks.playlist.models.base import Arrays
 from segue.tasks.playlist.models.features import make_candidates
 from segue.tasks.playlist.models.fused import Fused
+from segue.tasks.playlist.pool import Pool
 from segue.tasks.playlist.ranking import Repeats, Scores
 from segue.tasks.playlist.rewards import PRESETS, playlist_reward, surprisals
 from segue.tasks.playlist.sessions import Sessions
