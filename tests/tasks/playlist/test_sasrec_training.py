@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from segue.core.errors import DataError, RunError
+from segue.core.errors import ConfigError, DataError, RunError
 from segue.tasks.playlist.models.sasrec import SASRec
 from segue.tasks.playlist.models.sasrec_config import SASRecConfig
 from segue.tasks.playlist.models.sasrec_training import TrainedSASRec, train_sasrec
@@ -109,6 +109,27 @@ def test_it_stops_early_and_keeps_the_best() -> None:
     ranks = model.ranks(asked.prefixes(np.arange(30), asked.lengths - 1), targets)
     kept = np.where(ranks <= 10, 1 / np.log2(ranks + 1), 0).mean()
     assert kept == pytest.approx(max(scores))
+
+
+def test_it_is_fitted_again_for_as_many_epochs_as_were_best(tmp_path: Path) -> None:
+    config = SASRecConfig.parse(SMALL | {"epochs": 60, "patience": 2, "learning_rate": 0.02})
+    model = SASRec(config)
+    assert model.chooses
+    assert not SASRec().chooses
+    model.workspace = tmp_path / "training"
+    whole = Sessions.join([listening(80, 0), listening(30, 1)])
+    again = model.fit(listening(80, 0), V, validation=listening(30, 1)).refit(whole).arrays()
+    best = trained(validation=True, epochs=60, patience=2, learning_rate=0.02).epochs
+    assert 0 < best < 60
+    plain = config.model_copy(update={"epochs": best, "patience": 0})
+    wanted = train_sasrec(whole, V, plain).arrays
+    assert all(np.array_equal(again[k], wanted[k]) for k in wanted)
+
+
+@pytest.mark.parametrize("changes", [{"patience": 2}, {"schedule": "plateau"}])
+def test_what_needs_validation_is_refused_without(changes: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="need validation sessions"):
+        trained(**changes)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce", "gbce"])

@@ -44,7 +44,7 @@ class Recommender(ABC):
     seeded: ClassVar[bool] = False
     """Whether it learns by chance: then its settings have a `seed`, and several are reported."""
 
-    chooses: ClassVar[bool] = False
+    chooses: bool = False
     """Whether `fit` chooses something on validation sessions, so that `refit` must follow."""
 
     def __init__(self, config: Config | None = None) -> None:

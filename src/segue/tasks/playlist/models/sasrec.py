@@ -14,6 +14,7 @@ An empty history is answered by the number of plays.
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -44,6 +45,8 @@ class SASRec(Recommender):
 
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
+        self.chooses = self.config.patience > 0 or self.config.schedule == "plateau"
+        self._epochs = self.config.epochs
         self._arrays: Arrays = {}
         self._forward: SASRecForward
 
@@ -59,18 +62,40 @@ class SASRec(Recommender):
 
         With a `workspace` the training is a run there, which goes on where it was interrupted.
         """
+        self.n_tracks = n_tracks
+        return self._train(self.config, sessions, self.workspace, validation, advance)
+
+    def refit(self, sessions: Sessions, *, advance: Advance = silent) -> Self:
+        """Train anew, for as many epochs as were the best in `fit`.
+
+        The rate falls to 0 over those epochs, or stays where it would be halved on validation.
+        """
+        changes: dict[str, Any] = {"epochs": self._epochs, "patience": 0}
+        if self.config.schedule == "plateau":
+            changes["schedule"] = "constant"
+        folder = None if self.workspace is None else self.workspace / "refit"
+        return self._train(self.config.model_copy(update=changes), sessions, folder, None, advance)
+
+    def _train(
+        self,
+        config: SASRecConfig,
+        sessions: Sessions,
+        folder: Path | None,
+        validation: Sessions | None,
+        advance: Advance,
+    ) -> Self:
         from segue.tasks.playlist.models.sasrec_training import train_sasrec
 
         trained = train_sasrec(
             sessions,
-            n_tracks,
-            self.config,
-            folder=self.workspace,
+            self.n_tracks,
+            config,
+            folder=folder,
             validation=validation,
-            resume=self.workspace is not None and (self.workspace / "config.toml").is_file(),
+            resume=folder is not None and (folder / "config.toml").is_file(),
             advance=advance,
         )
-        self.n_tracks = n_tracks
+        self._epochs = trained.epochs
         self.restore(trained.arrays)
         return self
 

@@ -158,9 +158,11 @@ class Learner:
             return np.zeros(0, dtype=np.int64)
         shape = (config.negatives,) if config.shared else (n, config.negatives)
         if not config.negative_power:  # the same as below, but there it takes a search
-            return self._heard[self.negatives.integers(len(self._heard), size=shape)]
+            some: Longs = self._heard[self.negatives.integers(len(self._heard), size=shape)]
+            return some
         drawn = np.searchsorted(self._sums, self.negatives.random(shape), side="right")
-        return np.minimum(drawn, self._heard[-1]).astype(np.int64)  # the sum may end below 1
+        chosen: Longs = np.minimum(drawn, self._heard[-1])  # the sum may end below 1
+        return chosen
 
     def _loss(
         self,

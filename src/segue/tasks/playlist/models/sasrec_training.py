@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.core.errors import DataError
+from segue.core.errors import ConfigError, DataError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
@@ -43,6 +43,8 @@ class TrainedSASRec:
     """For `SASRec.restore`."""
     curve: tuple[dict[str, float], ...] = ()
     """Of every epoch: `epoch`, `loss`, and with validation sessions `ndcg_at_10`."""
+    epochs: int = 0
+    """After how many epochs the weights were as they are kept."""
 
 
 @dataclass(slots=True)
@@ -82,6 +84,7 @@ def train_sasrec(
 
     Raises:
         DataError: no session has two known tracks.
+        ConfigError: to stop early or to halve the rate needs validation sessions.
         RunError: the run cannot be made or continued, or belongs to other data.
     """
     if folder is None:
@@ -119,6 +122,14 @@ class _Training:
             raise DataError(
                 f"none of the {len(sessions)} sessions has two known tracks",
                 advice="SASRec learns what follows what; give it longer sessions",
+            )
+        if (config.patience or config.schedule == "plateau") and not (
+            validation is not None and len(validation)
+        ):
+            raise ConfigError(
+                f"patience = {config.patience} and schedule = '{config.schedule}' "
+                "need validation sessions",
+                advice="Give some, or set patience = 0 and schedule = 'cosine'",
             )
         self._learner = Learner(config, sessions, n_tracks)
         self._asked = None
@@ -200,12 +211,11 @@ class _Training:
     def _finish(self) -> TrainedSASRec:
         run, progress = self._run, self._progress
         arrays = self._best or self._learner.arrays()
-        trained = TrainedSASRec(arrays, tuple(progress.curve))
+        epochs = progress.best_epoch if self._best else len(progress.curve)
         if run is not None:
             self._model(arrays).save(run.folder)
-            best = progress.best_epoch if self._best else len(progress.curve)
-            run.finish({"epoch": best, "curve": progress.curve}, limits=_LIMITS)
-        return trained
+            run.finish({"epochs": epochs, "curve": progress.curve}, limits=_LIMITS)
+        return TrainedSASRec(arrays, tuple(progress.curve), epochs)
 
     def _save(self, run: Run[SASRecConfig]) -> None:
         arrays, layout = to_arrays(self._learner.state())
