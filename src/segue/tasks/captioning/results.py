@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,7 +173,7 @@ def print_evaluation(found: Evaluation) -> None:
     """Print the tables, what was said of a few segments, and what is missing."""
     found.table.print()
     for table in found.protocol.values():
-        table.print()
+        replace(table, comparisons=()).print()
     if len(found.protocol) > 1:
         sys.stdout.write("ActivityNet's protocol, mean of both annotators\n")
         for model, means in found.protocol_means.items():
