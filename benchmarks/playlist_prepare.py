@@ -58,11 +58,15 @@ def polars(log: Path, out: Path) -> dict[str, int]:
         schema=dict.fromkeys(COLUMNS, pl.String),
     )
     n = read.height
+    # numbers of tracks by way of a categorical: the quickest of five ways that were tried
     plays = read.with_row_index("row").select(
         "user",
         pl.col("time").str.to_datetime("%Y-%m-%dT%H:%M:%SZ", strict=False),
         "row",
-        pl.struct("artist", "title").rank("dense").alias("track"),
+        pl.concat_str("artist", pl.lit("\t"), "title")
+        .cast(pl.Categorical)
+        .to_physical()
+        .alias("track"),
     )
     del read
     plays = plays.filter(pl.col("time").is_not_null() & (pl.len().over("track") >= 5))

@@ -4,11 +4,7 @@ The order is the original's: rare tracks are left out first, so that a pause is 
 plays that are kept; then a session ends where the pause is longer than the gap; then short sessions
 are left out.
 
-Plays of one user that start in the same second keep the order in which they were listened to. Logs
-such as Last.fm's run from the newest play to the oldest; where most neighbours in a user's rows go
-back in time, the file's order is turned round for that user.
-
-`P` plays, `S` sessions, `U` users.
+`P` plays, `S` sessions.
 """
 
 from __future__ import annotations
@@ -19,11 +15,12 @@ from numpy.typing import NDArray
 from segue.core.seeding import generator
 from segue.tasks.playlist.data.account import Account
 from segue.tasks.playlist.data.config import PrepareConfig
+from segue.tasks.playlist.data.ordering import listening_order
 from segue.tasks.playlist.data.plays import Plays
 from segue.tasks.playlist.data.sequences import ReadyMade
 from segue.tasks.playlist.sessions import Sessions
 
-__all__ = ["cut", "listening_order", "trim"]
+__all__ = ["cut", "trim"]
 
 
 def cut(plays: Plays, config: PrepareConfig, account: Account) -> tuple[Sessions, dict[str, int]]:
@@ -130,39 +127,6 @@ def trim(
         raise account.nothing_left(read.n_rows)
     order = np.argsort(sessions.times, kind="stable")
     return sessions.take(order), chosen[order], facts
-
-
-def listening_order(
-    users: NDArray[np.int32], times: NDArray[np.int64], n_users: int
-) -> NDArray[np.int64]:
-    """Return the places [P] of plays by user, then time, then order of listening.
-
-    Args:
-        users: [P], in the order of the file.
-        times: [P].
-        n_users: U.
-    """
-    n = len(users)
-    same = users[1:] == users[:-1]
-    step = np.sign(times[1:] - times[:-1]) * same
-    # More steps back than forward: this user's rows run from new to old, [U].
-    back = np.bincount(users[1:], weights=step, minlength=n_users) < 0
-    if back.all():
-        base = np.arange(n - 1, -1, -1)
-    elif back.any():
-        turned = back[users]
-        base = np.concatenate([np.flatnonzero(turned)[::-1], np.flatnonzero(~turned)])
-    else:
-        base = np.arange(n)
-    low, high = int(times.min()), int(times.max())
-    if (high - low + 1) * n_users < 1 << 62:
-        key = users.astype(np.int64)
-        key *= high - low + 1
-        key += times
-        order = base[np.argsort(key[base], kind="stable")]
-    else:
-        order = base[np.lexsort((times[base], users[base]))]
-    return order
 
 
 def _duplicates(
