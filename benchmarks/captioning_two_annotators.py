@@ -7,15 +7,16 @@ ACTIVITYNET is the folder of ActivityNet Captions (val_1 and val_2, CSV or JSON,
 The features are a PROXY made of the other annotator's sentences (`two_annotators.build`), so this
 measures language and learning, never vision.
 
-Stages, each taken up where it stopped; `--stage all` (default) does them in turn:
+Stages, each taken up where it stopped; `--stage all` (default) does them all, the three of
+training and diagnosis side by side:
 
     build      OUT/data: 60 / 10 / 30 per cent of the videos, both directions
     warm       OUT/warm/N: captioners by `pretrain`, seeds 0 .. --warm - 1
-    diagnose   samples beside greedy captions of every warm start, on validation videos
     tune       OUT/tuned/wN-sM: `tune` from every warm start with every seed
     control    OUT/control/wN-sM: as long on human captions alone, same updates and batches
+    diagnose   samples beside greedy captions of every warm start, on validation videos
     say        captions of the test split by every run; beam search and consensus of warm starts
-    evaluate   OUT/results.json, and the tables: metrics, paired intervals by video
+    evaluate   OUT/results-RECIPE-SPLIT.json, and the tables: metrics, paired intervals by video
 
 Every training is one process with one thread; `--processes` of them run side by side. Settings are
 those of the preset `small` and of `tune`, changed by --set and --tune-set. `--recipe NAME` keeps a
@@ -51,8 +52,11 @@ from segue.tasks.captioning.scores import Scored, Scorer, table_of
 from segue.tasks.captioning.tune import tune
 from segue.tasks.captioning.two_annotators import PROXY, build
 
-STAGES = ("build", "warm", "diagnose", "tune", "control", "say", "evaluate")
+GROUPS = (("build",), ("warm",), ("tune", "control", "diagnose"), ("say",), ("evaluate",))
+"""Stages; those of a group go side by side."""
+STAGES = tuple(stage for group in GROUPS for stage in group)
 SAMPLES, TEMPERATURE, BEAMS, LIMIT = 20, 0.4, 3, 30
+SHOWN = 10  # samples at each temperature of the diagnosis
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -63,16 +67,16 @@ def main() -> None:
     if options.job:
         _work(options)
         return
-    for stage in STAGES if options.stage == "all" else (options.stage,):
+    for stages in GROUPS if options.stage == "all" else ((options.stage,),):
         begun = time.time()
-        if stage == "build":
+        if stages == ("build",):
             if not (out / "data" / "prepared.json").is_file():
                 build(options.folder, out / "data")
-        elif stage == "evaluate":
+        elif stages == ("evaluate",):
             evaluate(options)
         else:
-            run_jobs(_jobs(stage, options), options)
-        sys.stderr.write(f"{stage}: {time.time() - begun:.0f} s\n")
+            run_jobs([job for stage in stages for job in _jobs(stage, options)], options)
+        sys.stderr.write(f"{' + '.join(stages)}: {time.time() - begun:.0f} s\n")
 
 
 def _options() -> argparse.Namespace:
@@ -198,7 +202,7 @@ def _tune(folder: Path, data: Prepared, options: argparse.Namespace, *, control:
 
 def _diagnose(folder: Path, data: Prepared, options: argparse.Namespace) -> None:
     network = load_captioner(folder).network.to(options.device)
-    table = diagnose(data, network, samples=SAMPLES)
+    table = diagnose(data, network, samples=SHOWN)
     write_json(folder / "diagnosis.json", table.to_dict())
 
 
