@@ -5,21 +5,61 @@ Rothenpieler and Amiriparian, "METEOR guided divergence for video captioning", 2
 et al. (2017), with two habits of their own: dropout falls on what was attended to, not on the
 weights, and the cosine of a position uses its own component's frequency.
 
-Letters: `B` batch, `Q` queries, `K` keys, `H` heads, `D` width.
+Segments differ in length by a factor of a hundred, so three quarters of a padded batch are padding.
+All that works on single rows (linear layers, norms) therefore sees the real rows alone, one after
+another, [N, D]; `Packing` says where they stand in the batch, and attention alone is padded.
+
+Letters: `B` batch, `Q` queries, `K` keys, `H` heads, `D` width, `N` real rows of all items.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Cache", "CrossAttention", "Residual", "add_positions", "feed_forward"]
+from segue.tasks.captioning.models.linear import Linear
+
+__all__ = ["Cache", "CrossAttention", "Packing", "Residual", "add_positions", "feed_forward"]
 
 Cache = tuple[Tensor, Tensor]
 """Keys and values, [B, H, K, D / H] each."""
+
+
+class Packing:
+    """Where the real rows of a padded batch stand.
+
+    Args:
+        mask: [B, L], True where a row is real.
+    """
+
+    def __init__(self, mask: Tensor) -> None:
+        self.batch, self.length = mask.shape
+        flat = mask.reshape(-1)
+        self.whole = bool(flat.all())
+        """Whether there is no padding."""
+        self.places = torch.arange(len(flat), device=mask.device) if self.whole else _true(flat)
+        """[N] place of each real row among B L."""
+
+    @property
+    def positions(self) -> Tensor:
+        """[N] position of each real row in its item."""
+        return self.places % self.length
+
+    def pack(self, x: Tensor) -> Tensor:
+        """Return the real rows [N, D] of [B, L, D]."""
+        flat = x.reshape(-1, x.shape[-1])
+        return flat if self.whole else flat.index_select(0, self.places)
+
+    def unpack(self, rows: Tensor) -> Tensor:
+        """Return [B, L, D] of real rows [N, D], zeros elsewhere."""
+        if not self.whole:
+            padded = rows.new_zeros(self.batch * self.length, rows.shape[-1])
+            rows = padded.index_copy(0, self.places, rows)
+        return rows.view(self.batch, self.length, -1)
 
 
 class CrossAttention(nn.Module):
@@ -39,31 +79,35 @@ class CrossAttention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(query, width)
-        self.key = nn.Linear(key, width)
-        self.value = nn.Linear(key, width)
-        self.out = nn.Linear(width, out or query)
+        self.query = Linear(query, width)
+        self.key = Linear(key, width)
+        self.value = Linear(key, width)
+        self.out = Linear(width, out or query)
         self.dropout = nn.Dropout(dropout)
 
-    def remember(self, keys: Tensor) -> Cache:
-        """Return keys and values of [B, K, key], to be attended to many times."""
-        return self._split(self.key(keys)), self._split(self.value(keys))
+    def remember(self, keys: Tensor, packing: Packing) -> Cache:
+        """Return keys and values of rows [N, key], to be attended to many times."""
+        both = (packing.unpack(self.key(keys)), packing.unpack(self.value(keys)))
+        return self._split(both[0]), self._split(both[1])
 
-    def forward(self, queries: Tensor, memory: Cache, mask: Tensor | None) -> Tensor:
-        """Return [B, Q, out].
+    def forward(
+        self, queries: Tensor, packing: Packing, memory: Cache, mask: Tensor | None
+    ) -> Tensor:
+        """Return rows [N, out].
 
         Args:
-            queries: [B, Q, query].
+            queries: rows [N, query].
+            packing: of the queries.
             memory: of `remember`.
             mask: [B, 1 or Q, K], True where a key may be seen; None sees all. Every query must see
                 at least one key.
         """
-        heads = self._split(self.query(queries))
+        heads = self._split(packing.unpack(self.query(queries)))
         keys, values = memory
         found = nn.functional.scaled_dot_product_attention(
             heads, keys, values, attn_mask=None if mask is None else mask[:, None]
         )
-        merged = found.transpose(1, 2).reshape(queries.shape[0], queries.shape[1], -1)
+        merged = packing.pack(found.transpose(1, 2).flatten(2))
         return cast(Tensor, self.out(self.dropout(merged)))
 
     def _split(self, x: Tensor) -> Tensor:
@@ -85,19 +129,30 @@ class Residual(nn.Module):
 
 def feed_forward(width: int, inner: int, dropout: float) -> nn.Sequential:
     """Return linear, ReLU, dropout, linear."""
-    return nn.Sequential(
-        nn.Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), nn.Linear(inner, width)
-    )
+    return nn.Sequential(Linear(width, inner), nn.ReLU(), nn.Dropout(dropout), Linear(inner, width))
 
 
-def add_positions(x: Tensor, start: int = 0) -> Tensor:
-    """Return [B, L, D] plus the position of each row, the first of which is `start`.
+def add_positions(x: Tensor, positions: Tensor | int) -> Tensor:
+    """Return rows [N, D] plus their positions, [N] numbers or one for all.
 
     Component i of position p is sin(p / 10000^(i/D)) for even and cos(p / 10000^(i/D)) for odd i.
     """
-    length, width = x.shape[1], x.shape[2]
-    component = torch.arange(width, device=x.device, dtype=torch.float32)
-    place = torch.arange(start, start + length, device=x.device, dtype=torch.float32)
+    last = positions if isinstance(positions, int) else int(positions.max()) if len(x) else 0
+    size = 64
+    while size <= last:
+        size *= 2
+    waves = _waves(size, x.shape[1], x.device)
+    return x + waves[positions].to(x.dtype)
+
+
+@lru_cache(maxsize=32)
+@torch.no_grad()
+def _waves(length: int, width: int, device: torch.device) -> Tensor:
+    component = torch.arange(width, device=device, dtype=torch.float32)
+    place = torch.arange(length, device=device, dtype=torch.float32)
     angle = place[:, None] * torch.exp(component * (-math.log(10000.0) / width))
-    waves = torch.where(component.long() % 2 == 0, torch.sin(angle), torch.cos(angle))
-    return x + waves.to(x.dtype)
+    return torch.where(component.long() % 2 == 0, torch.sin(angle), torch.cos(angle))
+
+
+def _true(flat: Tensor) -> Tensor:
+    return flat.nonzero()[:, 0]

@@ -14,6 +14,12 @@ __all__ = ["CriticConfig", "NetworkConfig"]
 class CriticConfig(Config):
     """The segment critic, which says where a phrase of a caption ends."""
 
+    kind: Literal["learned", "words"] = "learned"
+    """learned: a network (original); words: a phrase ends with punctuation and with the words that
+    begin the next one, which needs no training."""
+    words: int = Field(0, ge=0)
+    """Width of word embeddings of its own; 0 reads the captioner's (original), which must then
+    stay as they are."""
     lstm: int = Field(600, ge=1)
     """Units of the LSTM (original: 600)."""
     lstm_layers: int = Field(4, ge=1)

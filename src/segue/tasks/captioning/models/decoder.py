@@ -14,11 +14,18 @@ Letters: `B` batch, `L` words, `D` width of words.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from segue.tasks.captioning.models.attention import Cache, CrossAttention, Residual, feed_forward
+from segue.tasks.captioning.models.attention import (
+    Cache,
+    CrossAttention,
+    Packing,
+    Residual,
+    feed_forward,
+)
 from segue.tasks.captioning.models.config import NetworkConfig
 from segue.tasks.captioning.models.encoder import Memory
 
@@ -58,27 +65,38 @@ class Decoder(nn.Module):
 
     def start(self, memory: Memory) -> DecoderState:
         """Return the state before the first word."""
-        streams = [
-            [
-                (attention.remember(rows), mask)
-                for attention, (rows, mask) in zip(layer.attends, memory.streams(), strict=True)  # type: ignore[arg-type]
-            ]
-            for layer in self.layers
-        ]
+        places = [(Packing(mask[:, 0]), mask) for _, mask in memory.streams()]
+        packed = [p.pack(rows) for (rows, _), (p, _) in zip(memory.streams(), places, strict=True)]
+        again = memory.times
+
+        def several(x: Tensor) -> Tensor:
+            return x if again == 1 else x.repeat_interleave(again, dim=0)
+
+        streams: list[list[tuple[Cache, Tensor]]] = []
+        for layer in self.layers:
+            found: list[tuple[Cache, Tensor]] = []
+            attends: Any = layer.attends
+            for attention, rows, (packing, mask) in zip(attends, packed, places, strict=True):
+                keys, values = attention.remember(rows, packing)
+                found.append(((several(keys), several(values)), several(mask)))
+            streams.append(found)
         return DecoderState(streams, [None] * len(self.layers))
 
-    def forward(self, words: Tensor, state: DecoderState, mask: Tensor | None) -> Tensor:
-        """Return the features of words [B, L, D], and remember the words in `state`.
+    def forward(
+        self, words: Tensor, packing: Packing, state: DecoderState, mask: Tensor | None
+    ) -> Tensor:
+        """Return the features of words, rows [N, D], and remember the words in `state`.
 
         Args:
-            words: [B, L, D] embedded words, which follow those that `state` remembers.
+            words: rows [N, D] of embedded words, which follow those that `state` remembers.
+            packing: of the words.
             state: of `start`; changed.
             mask: [B, L, all words so far], True where a word may be seen; None sees all, which is
                 right for one word at a time.
         """
         x = words
         for i, layer in enumerate(self.layers):
-            x, state.words[i] = layer(x, state.streams[i], state.words[i], mask)
+            x, state.words[i] = layer(x, packing, state.streams[i], state.words[i], mask)
         return x
 
 
@@ -98,17 +116,18 @@ class _Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
+        packing: Packing,
         streams: list[tuple[Cache, Tensor]],
         before: Cache | None,
         mask: Tensor | None,
     ) -> tuple[Tensor, Cache]:
         normed = self.own_add.norm(x)
-        keys, values = self.own.remember(normed)
+        keys, values = self.own.remember(normed, packing)
         if before is not None:
             keys, values = torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
-        x = self.own_add.add(x, self.own(normed, (keys, values), mask))
+        x = self.own_add.add(x, self.own(normed, packing, (keys, values), mask))
         seen = [
-            norm(add.add(x, attend(add.norm(x), memory, stream_mask)))  # type: ignore[operator]
+            norm(add.add(x, attend(add.norm(x), packing, memory, stream_mask)))  # type: ignore[operator]
             for attend, add, norm, (memory, stream_mask) in zip(
                 self.attends, self.attend_adds, self.norms, streams, strict=True
             )

@@ -8,12 +8,13 @@ Letters: `B` segments, `K` captions of a segment, `L` words, `V` vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from segue.tasks.captioning.models.encoder import Memory
+from segue.tasks.captioning.models.linear import quick
 from segue.tasks.captioning.models.network import Captioner
 
 __all__ = ["Captions", "beam_search", "greedy", "repeat_memory", "sample", "speakable"]
@@ -40,7 +41,8 @@ class Captions:
 @torch.no_grad()
 def greedy(network: Captioner, memory: Memory, limit: int = 30) -> Captions:
     """Return the likeliest next word again and again, at most `limit` words."""
-    return _grow(network, memory, limit, None, 1.0, 0)
+    with quick(network):
+        return _grow(network, memory, limit, None, 1.0, 0)
 
 
 @torch.no_grad()
@@ -64,7 +66,8 @@ def sample(
             from.
         top: draw among so many likeliest words only; 0 among all.
     """
-    return _grow(network, memory, limit, generator, temperature, top)
+    with quick(network):
+        return _grow(network, memory, limit, generator, temperature, top)
 
 
 def _grow(
@@ -75,8 +78,7 @@ def _grow(
     temperature: float,
     top: int,
 ) -> Captions:
-    first = next(rows for rows, _ in memory.streams())
-    n, device = first.shape[0], first.device
+    n, device = len(memory), network.embedding.weight.device
     words = torch.full((n, limit), network.padding, dtype=torch.long, device=device)
     total = torch.zeros(n, device=device)
     lengths = torch.full((n,), limit, dtype=torch.long, device=device)
@@ -122,8 +124,14 @@ def beam_search(
         length_power: log-probabilities are divided by length to this power; 0 favours short ones.
         no_repeat: a run of so many words never comes twice in a caption; 0 allows it.
     """
-    first = next(rows for rows, _ in memory.streams())
-    n, device = first.shape[0], first.device
+    with quick(network):
+        return _search(network, memory, limit, width, length_power, no_repeat)
+
+
+def _search(
+    network: Captioner, memory: Memory, limit: int, width: int, length_power: float, no_repeat: int
+) -> Captions:
+    n, device = len(memory), network.embedding.weight.device
     state = network.start(repeat_memory(memory, width))
     rows = torch.arange(n, device=device)[:, None] * width
     words = torch.full((n * width, limit), network.padding, dtype=torch.long, device=device)
@@ -162,16 +170,7 @@ def beam_search(
 
 def repeat_memory(memory: Memory, times: int) -> Memory:
     """Return a memory in which every segment stands `times` times, one after the other."""
-
-    def again(x: Tensor | None) -> Tensor | None:
-        return None if x is None else x.repeat_interleave(times, dim=0)
-
-    return Memory(
-        visual=again(memory.visual),
-        visual_mask=again(memory.visual_mask),
-        audio=again(memory.audio),
-        audio_mask=again(memory.audio_mask),
-    )
+    return replace(memory, times=memory.times * times)
 
 
 def speakable(log_probs: Tensor) -> Tensor:

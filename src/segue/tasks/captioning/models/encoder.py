@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from segue.tasks.captioning.models.attention import (
     CrossAttention,
+    Packing,
     Residual,
     add_positions,
     feed_forward,
@@ -67,6 +68,12 @@ class Memory:
     """[B, A, audio_size]."""
     audio_mask: Tensor | None
     """[B, 1, A]."""
+    times: int = 1
+    """How many captions each segment is to get, K; see `decoding.repeat_memory`."""
+
+    def __len__(self) -> int:
+        """Captions that are to grow, B K."""
+        return len(self.streams()[0][0]) * self.times
 
     def streams(self) -> list[tuple[Tensor, Tensor]]:
         """Return (rows, mask) of each modality that is there, sound first, as the decoders ask."""
@@ -106,23 +113,27 @@ class Encoder(nn.Module):
     def forward(self, streams: Streams) -> Memory:
         """Return what is known of each row of each stream."""
         rows: dict[str, Tensor] = {}
+        places: dict[str, Packing] = {}
         masks: dict[str, Tensor] = {}
         for name in self.names:
             features, lengths = getattr(streams, name), getattr(streams, f"{name}_lengths")
             if features.shape[1] == 0:  # nobody in the batch has any
                 features = features.new_zeros(len(lengths), 1, features.shape[2])
-            x = self.enter[name](features)
-            place = torch.arange(x.shape[1], device=x.device)
-            gone = (lengths == 0)[:, None] & (place == 0)[None]
-            x = torch.where(gone[..., None], self.absent[name].to(x.dtype), x)
-            masks[name] = (place[None] < lengths[:, None].clamp(min=1))[:, None]
-            rows[name] = self.dropout(add_positions(x))
+            place = torch.arange(features.shape[1], device=features.device)
+            there = place[None] < lengths[:, None].clamp(min=1)
+            packing = places[name] = Packing(there)
+            masks[name] = there[:, None]
+            x = self.enter[name](packing.pack(features))
+            gone = packing.pack((lengths == 0)[:, None].expand_as(there)[..., None])
+            x = torch.where(gone, self.absent[name].to(x.dtype), x)
+            rows[name] = self.dropout(add_positions(x, packing.positions))
         for layer in self.layers:
-            rows = layer(rows, masks)
+            rows = layer(rows, places, masks)
+        whole = {name: places[name].unpack(x) for name, x in rows.items()}
         return Memory(
-            visual=rows.get("visual"),
+            visual=whole.get("visual"),
             visual_mask=masks.get("visual"),
-            audio=rows.get("audio"),
+            audio=whole.get("audio"),
             audio_mask=masks.get("audio"),
         )
 
@@ -150,19 +161,23 @@ class _Layer(nn.Module):
         )
         self.ff_add = nn.ModuleDict({n: Residual(sizes[n], config.dropout) for n in names})
 
-    def forward(self, rows: dict[str, Tensor], masks: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(
+        self, rows: dict[str, Tensor], places: dict[str, Packing], masks: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
         found = {}
         for name, x in rows.items():
             add: Any = self.own_add[name]
             attend: Any = self.own[name]
             normed = add.norm(x)
-            found[name] = add.add(x, attend(normed, attend.remember(normed), masks[name]))
+            memory = attend.remember(normed, places[name])
+            found[name] = add.add(x, attend(normed, places[name], memory, masks[name]))
         if len(found) == 2:
             crossed = {}
             for name, other in (tuple(found), tuple(found)[::-1]):
                 add, attend = self.other_add[name], self.other[name]
-                memory = attend.remember(found[other])  # the other stream as it is, not normed
-                change = attend(add.norm(found[name]), memory, masks[other])
+                # The other stream as it is, not normed.
+                memory = attend.remember(found[other], places[other])
+                change = attend(add.norm(found[name]), places[name], memory, masks[other])
                 crossed[name] = add.add(found[name], change)
             found = crossed
         done = {}

@@ -15,8 +15,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from segue.tasks.captioning.models.attention import Cache, CrossAttention
+from segue.tasks.captioning.models.attention import Cache, CrossAttention, Packing
 from segue.tasks.captioning.models.config import NetworkConfig
+from segue.tasks.captioning.models.linear import Linear
 
 __all__ = ["Manager", "ValueHead", "Worker", "explored", "held_goals"]
 
@@ -27,10 +28,10 @@ class Manager(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.dropout = nn.Dropout(config.dropout)
-        self.goal = nn.Linear(config.words, config.goal)
+        self.goal = Linear(config.words, config.goal)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Return goals [B, L, G] of features [B, L, D], not yet held."""
+        """Return goals [N, G] of features [N, D], not yet held."""
         return cast(Tensor, self.goal(self.dropout(features)))
 
 
@@ -46,28 +47,33 @@ class Worker(nn.Module):
                 config.goal, config.words, config.attention, config.goal_heads, config.dropout
             )
             joined += config.goal
-        self.out: nn.Linear | None = None
-        self.enter: nn.Linear | None = None
+        self.out: Linear | None = None
+        self.enter: Linear | None = None
         if config.tied:
-            self.enter = nn.Linear(joined, config.words)
+            self.enter = Linear(joined, config.words)
             self.bias = nn.Parameter(torch.zeros(n_words))
         else:
-            self.out = nn.Linear(joined, n_words)
+            self.out = Linear(joined, n_words)
 
-    def remember(self, features: Tensor) -> Cache | None:
-        """Return keys and values of features [B, L, D] for the goals to attend to."""
-        return None if self.attention is None else self.attention.remember(features)
+    def remember(self, features: Tensor, packing: Packing) -> Cache | None:
+        """Return keys and values of features, rows [N, D], for the goals to attend to."""
+        return None if self.attention is None else self.attention.remember(features, packing)
 
     def join(
-        self, features: Tensor, goals: Tensor | None, memory: Cache | None, mask: Tensor | None
+        self,
+        features: Tensor,
+        goals: Tensor | None,
+        packing: Packing,
+        memory: Cache | None,
+        mask: Tensor | None,
     ) -> Tensor:
-        """Return features and what the goals attended to, [B, L, D + G]."""
+        """Return features and what the goals attended to, rows [N, D + G]."""
         if self.attention is None or goals is None or memory is None:
             return features
-        return torch.cat([features, self.attention(goals, memory, mask)], dim=-1)
+        return torch.cat([features, self.attention(goals, packing, memory, mask)], dim=-1)
 
     def forward(self, joined: Tensor, embeddings: Tensor) -> Tensor:
-        """Return log-probabilities [B, L, V].
+        """Return log-probabilities [N, V].
 
         Args:
             joined: of `join`.
@@ -86,7 +92,7 @@ class ValueHead(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, 1))
+        self.layers = nn.Sequential(Linear(width, 2 * width), nn.ReLU(), Linear(2 * width, 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [B, L] of [B, L, width]."""

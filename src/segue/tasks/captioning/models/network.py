@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segue.tasks.captioning.models.attention import Cache, add_positions
+from segue.tasks.captioning.models.attention import Cache, Packing, add_positions
 from segue.tasks.captioning.models.config import NetworkConfig
-from segue.tasks.captioning.models.critic import CriticState, SegmentCritic
+from segue.tasks.captioning.models.critic import CriticState, SegmentCritic, WordCritic
 from segue.tasks.captioning.models.decoder import Decoder, DecoderState
 from segue.tasks.captioning.models.encoder import Encoder, Memory, Streams
 from segue.tasks.captioning.models.hierarchy import (
@@ -36,7 +36,7 @@ class Read:
     """What the network made of whole captions."""
 
     log_probs: Tensor
-    """[B, L, V], of the word after each position."""
+    """[B, L, V], of the word after each position; zeros at padding."""
     boundaries: Tensor
     """Where the critic ends a phrase, [B, L] bool; all False without a hierarchy."""
     worker_value: Tensor
@@ -55,9 +55,9 @@ class State:
     attended: Cache | None
     """Keys and values of the worker's features so far, for the goals."""
     goal: Tensor | None
-    """The goal that is held, [B, 1, G]."""
+    """The goal that is held, [B, G]."""
     ended: Tensor | None
-    """Whether a phrase ended at the last word, [B, 1, 1] bool."""
+    """Whether a phrase ended at the last word, [B, 1] bool."""
     length: int
 
     def reorder(self, rows: Tensor) -> State:
@@ -104,7 +104,11 @@ class Captioner(nn.Module):
         self.manager_decoder = Decoder(config) if config.hierarchy else None
         self.manager = Manager(config) if config.hierarchy else None
         self.manager_value = ValueHead(config.words) if config.hierarchy else None
-        self.critic = SegmentCritic(config.words, config.critic) if config.hierarchy else None
+        self.critic: SegmentCritic | WordCritic | None = None
+        if config.hierarchy and config.critic.kind == "learned":
+            self.critic = SegmentCritic(config.words, config.critic, n_words)
+        elif config.hierarchy:
+            self.critic = WordCritic(n_words)
         self.dropout = nn.Dropout(config.dropout)
         self.exploring = False
         """Whether the manager's goals carry noise, as while it is tuned."""
@@ -121,38 +125,55 @@ class Captioner(nn.Module):
         memory: Memory = self.encoder(streams)
         return memory
 
-    def forward(self, memory: Memory, words: Tensor) -> Read:
+    def forward(self, memory: Memory, words: Tensor, boundaries: Tensor | None = None) -> Read:
         """Read whole captions.
 
         Args:
             memory: of `encode`.
             words: [B, L], beginning with the start word and padded at the end.
+            boundaries: [B, L], where phrases end, when the critic has been asked before; default:
+                asks it.
         """
         length = words.shape[1]
+        real = words != self.padding
+        real[:, 0] = True  # the first word may always be seen, so nobody looks at nothing
         causal = torch.ones(length, length, dtype=torch.bool, device=words.device).tril()
-        mask = causal[None] & (words != self.padding)[:, None]
-        mask[:, :, 0] = True  # the first word may always be seen, so nobody looks at nothing
-        embedded = self._embed(words)
-        placed = self.dropout(add_positions(embedded))
-        features = self.worker_decoder(placed, self.worker_decoder.start(memory), mask)
-        goals, boundaries, manager_value = None, torch.zeros_like(words, dtype=torch.bool), None
+        mask = causal[None] & real[:, None]
+        packing = Packing(real)
+        placed = self._placed(packing.pack(words[..., None])[:, 0], packing.positions)
+        features = self.worker_decoder(placed, packing, self.worker_decoder.start(memory), mask)
+        goals, manager_value = None, None
         if self.manager_decoder is not None:
             assert self.manager is not None
-            assert self.critic is not None
             assert self.manager_value is not None
-            with torch.no_grad():
-                boundaries = self.critic.boundaries(self.critic(embedded)[0])
-            managed = self.manager_decoder(placed, self.manager_decoder.start(memory), mask)
+            if boundaries is None:
+                boundaries = self.boundaries(words)
+            start = self.manager_decoder.start(memory)
+            managed = self.manager_decoder(placed, packing, start, mask)
             goals = self.manager(managed)
-            goals = held_goals(explored(goals) if self.exploring else goals, boundaries)
-            manager_value = self.manager_value(managed)
-        joined = self.worker.join(features, goals, self.worker.remember(features), mask)
+            if self.exploring:
+                goals = explored(goals)
+            goals = packing.pack(held_goals(packing.unpack(goals), boundaries))
+            manager_value = packing.unpack(self.manager_value(managed)[:, None])[..., 0]
+        joined = self.worker.join(
+            features, goals, packing, self.worker.remember(features, packing), mask
+        )
         return Read(
-            log_probs=self.worker(joined, self.embedding.weight),
-            boundaries=boundaries,
-            worker_value=self.worker_value(joined),
+            log_probs=packing.unpack(self.worker(joined, self.embedding.weight)),
+            boundaries=torch.zeros_like(real) if boundaries is None else boundaries,
+            worker_value=packing.unpack(self.worker_value(joined)[:, None])[..., 0],
             manager_value=manager_value,
         )
+
+    @torch.no_grad()
+    def boundaries(self, words: Tensor) -> Tensor:
+        """Return where the critic ends a phrase of captions [B, L], [B, L] bool.
+
+        All False without a hierarchy.
+        """
+        if self.critic is None:
+            return torch.zeros_like(words, dtype=torch.bool)
+        return self.critic.boundaries(self.critic(words, self._embed(words))[0])
 
     def start(self, memory: Memory) -> State:
         """Return the state before the first word."""
@@ -169,31 +190,38 @@ class Captioner(nn.Module):
             words: [B], the start word at first.
             state: of `start`; changed.
         """
-        embedded = self._embed(words[:, None])
-        placed = self.dropout(add_positions(embedded, state.length))
-        features = self.worker_decoder(placed, state.worker, None)
+        packing = Packing(torch.ones(len(words), 1, dtype=torch.bool, device=words.device))
+        placed = self._placed(words, state.length)
+        features = self.worker_decoder(placed, packing, state.worker, None)
         if self.manager_decoder is not None:
-            self._hold_goal(embedded, placed, state)
-        added = self.worker.remember(features)
+            self._hold_goal(words, placed, packing, state)
+        added = self.worker.remember(features, packing)
         if added is not None and state.attended is not None:
             old = state.attended
             added = (torch.cat([old[0], added[0]], 2), torch.cat([old[1], added[1]], 2))
         state.attended = added
         state.length += 1
-        joined = self.worker.join(features, state.goal, added, None)
+        joined = self.worker.join(features, state.goal, packing, added, None)
         log_probs: Tensor = self.worker(joined, self.embedding.weight)
-        return log_probs[:, 0]
+        return log_probs
 
-    def _hold_goal(self, embedded: Tensor, placed: Tensor, state: State) -> None:
+    def _hold_goal(self, words: Tensor, placed: Tensor, packing: Packing, state: State) -> None:
         assert self.manager_decoder is not None
         assert self.manager is not None
         assert self.critic is not None
         assert state.manager is not None
-        goal = self.manager(self.manager_decoder(placed, state.manager, None))
+        goal = self.manager(self.manager_decoder(placed, packing, state.manager, None))
         if state.goal is not None and state.ended is not None:
             goal = torch.where(state.ended, goal, state.goal)
-        logits, state.critic = self.critic(embedded, state.critic)
-        state.goal, state.ended = goal, self.critic.boundaries(logits)[..., None]
+        logits, state.critic = self.critic(
+            words[:, None], self._embed(words[:, None]), state.critic
+        )
+        state.goal, state.ended = goal, self.critic.boundaries(logits)
+
+    def _placed(self, words: Tensor, positions: Tensor | int) -> Tensor:
+        """Return rows [N, D] of words [N] at their positions."""
+        placed: Tensor = self.dropout(add_positions(self._embed(words), positions))
+        return placed
 
     def _embed(self, words: Tensor) -> Tensor:
         embedded: Tensor = self.embedding(words)
