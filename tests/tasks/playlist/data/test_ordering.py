@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,7 @@ def slowly(rows: list[tuple[int, int]]) -> list[int]:
     order: list[int] = []
     for user in range(4):
         own = [i for i, row in enumerate(rows) if row[0] == user]
-        steps = [rows[b][1] - rows[a][1] for a, b in zip(own, own[1:], strict=False)]
+        steps = [rows[b][1] - rows[a][1] for a, b in pairwise(own)]
         back = sum(step < 0 for step in steps) > sum(step > 0 for step in steps)
         order += sorted(reversed(own) if back else own, key=lambda i: rows[i][1])
     return order
