@@ -114,11 +114,24 @@ def _make(kind: Any, config: TuneConfig) -> Any:
     return kind(kind.config_type.parse(settings, "settings"))
 
 
+_SHOWN = (
+    "step",
+    "ndcg",
+    "return",
+    "validation_return",
+    "hit",
+    "diversity",
+    "entropy",
+    "divergence",
+)
+
+
 def _draw(run: Run[Any], name: str) -> None:
     """Draw one curve for each stage."""
     from segue.tasks.playlist.figures import draw_learning
 
     logs: dict[str, list[dict[str, Any]]] = {}
     for line in run.metrics():
-        logs.setdefault(f"{name}, {line.get('stage', 'learning')}", []).append(line)
+        shown = {key: line[key] for key in _SHOWN if key in line}
+        logs.setdefault(f"{name}, {line.get('stage', 'learning')}", []).append(shown)
     draw_learning(run.folder / "learning.png", logs)

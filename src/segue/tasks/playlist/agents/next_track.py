@@ -42,8 +42,8 @@ class NextTrack(Agent):
         questions, judged = learning_questions(
             prior,
             data,
-            lambda part: ask_next(part, config.earlier_places, config.seed),
-            lambda part: ask_next(part, 0, config.seed),
+            lambda part: ask_next(part, config.earlier_places, 0),
+            lambda part: ask_next(part, 0, 0),
             config.n_candidates,
             answerable=True,
             advance=lambda x: advance(0.4 * x),
