@@ -99,7 +99,7 @@ def fit_past(sessions: Sessions, n_tracks: int, config: ComponentsConfig) -> Pas
     rows = known_tracks(sessions)
     similar = ItemCF(config.item_cf).fit(sessions, n_tracks).neighbours
     vectors = track_vectors(sessions, n_tracks, config.vector_dimension, config.seed)
-    return _past(rows, similar, vectors, n_tracks)
+    return _past(rows, similar, vectors, n_tracks, config)
 
 
 def past_arrays(past: Past) -> Arrays:
@@ -108,11 +108,11 @@ def past_arrays(past: Past) -> Arrays:
     return {**past.rows._asdict(), **similar, "vectors": past.vectors}
 
 
-def restore_past(arrays: Arrays, n_tracks: int) -> Past:
+def restore_past(arrays: Arrays, n_tracks: int, config: ComponentsConfig) -> Past:
     """Undo `past_arrays`."""
     similar = Table(*(arrays[f"similar.{name}"] for name in Table._fields))
     rows = Rows(arrays["tracks"], arrays["offsets"])
-    return _past(rows, similar, arrays["vectors"], n_tracks)
+    return _past(rows, similar, arrays["vectors"], n_tracks, config)
 
 
 def track_facts(past: Past, config: ComponentsConfig) -> NDArray[np.float32]:
@@ -122,15 +122,21 @@ def track_facts(past: Past, config: ComponentsConfig) -> NDArray[np.float32]:
     since = offsets[max(0, n_sessions - config.newest_sessions)]
     recent = np.bincount(tracks[since:], minlength=n_tracks)
     ages = np.zeros(n_tracks)
-    heard = np.flatnonzero(np.diff(past.index.starts))
-    ages[heard] = n_sessions - past.index.owners[past.index.places[past.index.starts[heard]]]
+    heard = np.flatnonzero(np.diff(past.where.starts))
+    ages[heard] = n_sessions - past.where.owners[past.where.places[past.where.starts[heard]]]
     last = offsets[1:][np.diff(offsets) > 0] - 1
     ends = np.bincount(tracks[last], minlength=n_tracks) / np.maximum(past.plays, 1)
     facts = [np.log1p(recent), np.log1p(past.plays), np.log1p(ages), ends]
     return np.stack(facts, axis=1).astype(np.float32)
 
 
-def _past(rows: Rows, similar: Table, vectors: NDArray[np.float32], n_tracks: int) -> Past:
+def _past(
+    rows: Rows,
+    similar: Table,
+    vectors: NDArray[np.float32],
+    n_tracks: int,
+    config: ComponentsConfig,
+) -> Past:
     plays = np.bincount(rows.tracks, minlength=n_tracks).astype(np.float32)
     index = build_index(rows, n_tracks)
     owners = index.owners[index.places]
@@ -141,14 +147,16 @@ def _past(rows: Rows, similar: Table, vectors: NDArray[np.float32], n_tracks: in
     # A track that every session holds tells nothing; the added 1 keeps it from counting 0, which
     # would read as "not found".
     rarity = np.log1p((len(rows.offsets) - 1) / np.maximum(holders, 1))
+    ages = np.arange(len(rows.offsets) - 1, 0, -1)
     popular = np.lexsort((np.arange(n_tracks), -plays))[:_N_POPULAR]
     popular = popular[plays[popular] > 0]
     return Past(
         rows=rows,
-        index=index,
+        where=index,
         similar=similar,
         rarity=rarity.astype(np.float32),
         vectors=np.ascontiguousarray(vectors, dtype=np.float32),
         popular=popular.astype(np.int32),
         plays=plays,
+        recency=np.exp(-ages / config.recent_sessions).astype(np.float32),
     )

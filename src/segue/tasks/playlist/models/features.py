@@ -8,7 +8,8 @@ Numbers are taken from models that have not seen the session: see `blocks`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,10 @@ __all__ = ["Block", "blocks", "feature_names", "make_candidates", "state_names"]
 
 Narrow = NDArray[np.float32]
 
-_SMALLEST = 1e-4
+_SMALLEST = np.float32(1e-4)
 """Added before a logarithm of a number between 0 and 1."""
 _NO_CANDIDATE = -1e9
+_BATCH = 1024
 
 _VOICES = tuple(name for name in COMPONENTS if name != "fallback")
 _SHARES = ("rules", "rules_recent", "lag1", "lag2", "lag3", "reversed")
@@ -37,6 +39,16 @@ _COUNTS = ("bigram", "knn", "after", "item_cf", "before")
 _RANKED = ("item_cf", "rules", "after", "knn", "lag1", "newest_vector", "query_vector")
 _COSINES = ("newest_vector", "query_vector")
 _SESSION = ("last_heard", "times_heard", "is_newest")
+
+
+class Block(NamedTuple):
+    """Questions that the models behind their numbers have not seen."""
+
+    candidates: Candidates
+    targets: NDArray[np.int32]
+    """[B]."""
+    sessions: NDArray[np.int64]
+    """Number of the session of each question among all sessions given, [B]."""
 
 
 def feature_names(extra: Sequence[str] = ()) -> tuple[str, ...]:
@@ -76,12 +88,12 @@ def make_candidates(
         n: N.
         extra: other fitted models with dense scores that are logits; each adds two numbers.
     """
+    if len(queries) <= _BATCH:
+        return _describe(fused, queries, n, extra)
     parts = [
         _describe(fused, queries.part(start, min(start + _BATCH, len(queries))), n, extra)
-        for start in range(0, max(len(queries), 1), _BATCH)
+        for start in range(0, len(queries), _BATCH)
     ]
-    if len(parts) == 1:
-        return parts[0]
     return Candidates(
         tracks=np.concatenate([part.tracks for part in parts]),
         numbers=np.concatenate([part.numbers for part in parts]),
@@ -90,7 +102,37 @@ def make_candidates(
     )
 
 
-_BATCH = 1024
+def blocks(
+    fused: Fused,
+    sessions: Sessions,
+    n: int,
+    *,
+    shares: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
+    protocol: Protocol = "last",
+    advance: Advance = silent,
+) -> list[Block]:
+    """Cut sessions by time; describe each block by models fitted on everything before it.
+
+    A number from a model that has seen the session would promise more than it holds later.
+
+    Args:
+        fused: its settings and weights are taken; what it was fitted on is not.
+        sessions: [S], in order of time.
+        n: candidates of a question.
+        shares: where to cut, as shares of the sessions; k shares give k - 1 blocks.
+        protocol: which places are asked for; see `protocol.questions`.
+        advance: told the share of the work that is done.
+    """
+    cuts = [round(share * len(sessions)) for share in shares]
+    found = []
+    for start, stop in pairwise(cuts):
+        earlier = Fused(fused.config)
+        earlier.weights, earlier.factor_weights = fused.weights, fused.factor_weights
+        earlier.fit(sessions.part(0, start), fused.n_tracks)
+        queries, targets, owners = questions(sessions.part(start, stop), protocol)
+        found.append(Block(make_candidates(earlier, queries, n), targets, owners + start))
+        advance(1 / (len(cuts) - 1))
+    return found
 
 
 def _describe(fused: Fused, queries: Sessions, n: int, extra: Sequence[Recommender]) -> Candidates:
@@ -99,7 +141,8 @@ def _describe(fused: Fused, queries: Sessions, n: int, extra: Sequence[Recommend
     prior = np.where(here, np.log(np.maximum(best.scores, 1e-9)), _NO_CANDIDATE)
     raw = {name: best.components[:, :, c] for c, name in enumerate(COMPONENTS)}
     most = {name: best.maxima[:, c] for c, name in enumerate(COMPONENTS)}
-    columns: list[Narrow] = [np.where(here, prior, 0), _places(prior)]
+    places = np.broadcast_to(1 / np.arange(1.0, n + 1), here.shape)  # they come best first
+    columns: list[NDArray[Any]] = [prior, places]
     scaled = [raw[name] / np.maximum(most[name], 1e-12)[:, None] for name in _VOICES]
     columns += scaled
     columns += [np.log(values + _SMALLEST) for values in scaled]
@@ -172,46 +215,3 @@ def _opinion(model: Recommender, queries: Sessions, tracks: NDArray[np.int32]) -
         share[start:stop] = own - total
     share = np.where(tracks >= 0, share, -np.inf)
     return [share, _places(np.exp(share))]
-
-
-class Block(NamedTuple):
-    """Questions that the models behind their numbers have not seen."""
-
-    candidates: Candidates
-    targets: NDArray[np.int32]
-    """[B]."""
-    sessions: NDArray[np.int64]
-    """Number of the session of each question among all sessions given, [B]."""
-
-
-def blocks(
-    fused: Fused,
-    sessions: Sessions,
-    n: int,
-    *,
-    shares: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
-    protocol: Protocol = "last",
-    advance: Advance = silent,
-) -> list[Block]:
-    """Cut sessions by time; describe each block by models fitted on everything before it.
-
-    A number from a model that has seen the session would promise more than it holds later.
-
-    Args:
-        fused: its settings and weights are taken; what it was fitted on is not.
-        sessions: [S], in order of time.
-        n: candidates of a question.
-        shares: where to cut, as shares of the sessions; k shares give k - 1 blocks.
-        protocol: which places are asked for; see `protocol.questions`.
-        advance: told the share of the work that is done.
-    """
-    cuts = [round(share * len(sessions)) for share in shares]
-    found = []
-    for start, stop in zip(cuts[:-1], cuts[1:], strict=True):
-        earlier = Fused(fused.config)
-        earlier.weights, earlier.factor_weights = fused.weights, fused.factor_weights
-        earlier.fit(sessions.part(0, start), fused.n_tracks)
-        queries, targets, owners = questions(sessions.part(start, stop), protocol)
-        found.append(Block(make_candidates(earlier, queries, n), targets, owners + start))
-        advance(1 / (len(cuts) - 1))
-    return found

@@ -25,6 +25,7 @@ __all__ = [
     "Table",
     "build_index",
     "compiled",
+    "compiled_sum",
     "keep_best",
     "known_tracks",
     "make_room",
@@ -37,6 +38,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 def compiled(function: F) -> F:
     """Compile a loop once and keep it on disk; it runs without the interpreter's lock."""
     return cast(F, njit(cache=True, nogil=True)(function))
+
+
+def compiled_sum(function: F) -> F:
+    """Compile a loop that may add in any order, so that a processor adds several numbers at once.
+
+    The result is the same from call to call; between kinds of processors the last bit may differ.
+    """
+    return cast(F, njit(cache=True, nogil=True, fastmath={"reassoc"})(function))
 
 
 class Table(NamedTuple):

@@ -14,7 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.tasks.playlist.models.kernels import Index, Rows, Table, compiled, keep_best
+from segue.tasks.playlist.models.kernels import (
+    Index,
+    Rows,
+    Table,
+    compiled,
+    compiled_sum,
+    keep_best,
+)
 
 __all__ = ["COMPONENTS", "Form", "Past", "Work", "find_candidates", "make_work"]
 
@@ -52,7 +59,6 @@ class Form(NamedTuple):
     rules_lag: int
     rules_decay: float
     smoothing: float
-    recent_sessions: float
     neighbours: int
     decay: float
     sequence_neighbours: int
@@ -65,7 +71,7 @@ class Past(NamedTuple):
 
     rows: Rows
     """The training sessions, in order of time."""
-    index: Index
+    where: Index
     """Where every track was played."""
     similar: Table
     """Item-CF's neighbours."""
@@ -77,6 +83,8 @@ class Past(NamedTuple):
     """The tracks offered where there is no history."""
     plays: NDArray[np.float32]
     """[V]."""
+    recency: NDArray[np.float32]
+    """exp(-age / `recent_sessions`) of every session, [S]."""
 
 
 class Work(NamedTuple):
@@ -85,10 +93,10 @@ class Work(NamedTuple):
     slots: NDArray[np.int32]
     """Where a track stands among the candidates, -1 where it does not, [V]."""
     tracks: NDArray[np.int32]
-    """The candidates; the first `count[0]` are filled."""
+    """The candidates; the first `filled[0]` are filled."""
     raw: NDArray[np.float32]
     """What each component says, [V, C]; as many rows are filled."""
-    count: NDArray[np.int64]
+    filled: NDArray[np.int64]
     """[1]."""
     near: NDArray[np.float64]
     """Similarity of past sessions to the query, for kNN, [S]."""
@@ -125,9 +133,13 @@ def make_work(past: Past) -> Work:
 def find_candidates(query: NDArray[np.int32], past: Past, form: Form, work: Work) -> int:
     """Fill `work.tracks` and `work.raw` for one query of known tracks; return how many there are.
 
-    The caller must call `clear` with the result before the next query.
+    Args:
+        query: what was heard, oldest first.
+        past: what was fitted.
+        form: constants.
+        work: room; it is left ready for the next query.
     """
-    work.count[0] = 0
+    work.filled[0] = 0
     query = query[max(0, len(query) - form.history) :]
     if len(query):
         n_near = _walk_plays(query, past, form, work)
@@ -135,10 +147,10 @@ def find_candidates(query: NDArray[np.int32], past: Past, form: Form, work: Work
         _ask_item_cf(query, past, form, work)
         _look_for_loops(query, work)
         _compare_vectors(query, past, form, work)
-    if work.count[0] == 0:
+    if work.filled[0] == 0:
         for track in past.popular:
             _add(work, track, FALLBACK, past.plays[track])
-    n = work.count[0]
+    n = int(work.filled[0])
     for k in range(n):
         work.slots[work.tracks[k]] = _NOTHING
     return n
@@ -148,8 +160,8 @@ def find_candidates(query: NDArray[np.int32], past: Past, form: Form, work: Work
 def _add(work: Work, track: int, component: int, amount: float) -> None:
     slot = work.slots[track]
     if slot < 0:
-        slot = work.count[0]
-        work.count[0] += 1
+        slot = work.filled[0]
+        work.filled[0] += 1
         work.slots[track] = slot
         work.tracks[slot] = track
         work.raw[slot] = 0
@@ -160,8 +172,7 @@ def _add(work: Work, track: int, component: int, amount: float) -> None:
 def _walk_plays(query: NDArray[np.int32], past: Past, form: Form, work: Work) -> int:
     """Feed rules, lags and bigrams; return the number of past sessions that share a track."""
     tracks, offsets = past.rows.tracks, past.rows.offsets
-    starts, places, owners = past.index.starts, past.index.places, past.index.owners
-    n_sessions = len(offsets) - 1
+    starts, places, owners = past.where.starts, past.where.places, past.where.owners
     n_near = 0
     newest = len(query) - 1
     for back in range(len(query)):
@@ -173,7 +184,8 @@ def _walk_plays(query: NDArray[np.int32], past: Past, form: Form, work: Work) ->
                 break
         high = starts[track + 1]
         low = max(starts[track], high - form.plays_per_track)
-        rule = form.rules_decay**back / (high - low + form.smoothing)
+        share = 1.0 / (high - low + form.smoothing)
+        rule = share * form.rules_decay**back
         weight = form.decay**back
         weight_in_order = past.rarity[track] * np.exp(-back / form.sequence_decay)
         last_session = _NOTHING
@@ -181,20 +193,17 @@ def _walk_plays(query: NDArray[np.int32], past: Past, form: Form, work: Work) ->
             p = places[k]
             s = owners[p]
             begin, end = offsets[s], offsets[s + 1]
-            age = np.exp(-(n_sessions - s) / form.recent_sessions)
+            recency = past.recency[s]
             for lag in range(1, min(form.rules_lag, end - 1 - p) + 1):
                 amount = rule / lag
                 _add(work, tracks[p + lag], RULES, amount)
-                _add(work, tracks[p + lag], RULES_RECENT, amount * age)
+                _add(work, tracks[p + lag], RULES_RECENT, amount * recency)
             if back < _N_LAGS and p + back + 1 < end:
-                share = 1.0 / (high - low + form.smoothing)
                 _add(work, tracks[p + back + 1], LAG1 + back, share)
-            if back == 0:
-                if p > begin:
-                    share = 1.0 / (high - low + form.smoothing)
-                    _add(work, tracks[p - 1], REVERSED, share)
-                    if newest and p + 1 < end and tracks[p - 1] == query[newest - 1]:
-                        _add(work, tracks[p + 1], BIGRAM, 1.0)
+            if back == 0 and p > begin:
+                _add(work, tracks[p - 1], REVERSED, share)
+                if newest and p + 1 < end and tracks[p - 1] == query[newest - 1]:
+                    _add(work, tracks[p + 1], BIGRAM, 1.0)
             if first_time and s != last_session:
                 last_session = s
                 if work.near[s] == 0:
@@ -269,22 +278,15 @@ def _compare_vectors(query: NDArray[np.int32], past: Past, form: Form, work: Wor
     length = np.sqrt(_product(together, together))
     if length > 0:
         together /= length
-    for k in range(work.count[0]):
+    for k in range(work.filled[0]):
         vector = past.vectors[work.tracks[k]]
         work.raw[k, NEWEST_VECTOR] = max(np.float32(0), _product(newest, vector))
         work.raw[k, QUERY_VECTOR] = max(np.float32(0), _product(together, vector))
 
 
-@compiled
+@compiled_sum
 def _product(a: NDArray[np.float32], b: NDArray[np.float32]) -> np.float32:
-    # Four sums side by side: a processor adds them at once, and the order stays the same on all.
-    s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-    whole = len(a) // 4 * 4
-    for d in range(0, whole, 4):
-        s0 += a[d] * b[d]
-        s1 += a[d + 1] * b[d + 1]
-        s2 += a[d + 2] * b[d + 2]
-        s3 += a[d + 3] * b[d + 3]
-    for d in range(whole, len(a)):
-        s0 += a[d] * b[d]
-    return (s0 + s1) + (s2 + s3)
+    total = np.float32(0)
+    for d in range(len(a)):
+        total += a[d] * b[d]
+    return total

@@ -54,13 +54,13 @@ def fused_rows(
 @compiled
 def best_candidates(
     queries: Rows,
+    n_best: int,
     past: Past,
     form: Form,
     work: Work,
     weights: NDArray[np.float32],
     factors: NDArray[np.float32],
     heard: float,
-    n_best: int,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return the best candidates, best first, and what the components say.
 
