@@ -1,7 +1,7 @@
 """Batches of captions with their segments' features, as tensors.
 
-Captions of like length stand together, so that little is computed for padding: the order of an
-epoch is drawn in blocks of many batches, each block is sorted by length, and its batches are
+Captions of like size stand together, so that little is computed for padding: the order of an
+epoch is drawn in blocks of many batches, each block is sorted by size, and its batches are
 shuffled. Every caption comes once an epoch.
 
 Letters: `B` captions, `L` words, `S` rows of features.
@@ -10,19 +10,20 @@ Letters: `B` captions, `L` words, `S` rows of features.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.tasks.captioning.data.feature_source import FeatureBatch
+from segue.tasks.captioning.data.feature_source import FeatureBatch, PackedFeatures
 from segue.tasks.captioning.data.prepared import Prepared, Split
 from segue.tasks.captioning.models.encoder import Streams
 
-__all__ = ["Batch", "epoch", "make_batch", "streams_of"]
+__all__ = ["Batch", "epoch", "make_batch", "sizes", "streams_of"]
 
 _BLOCK = 50  # batches that are sorted together
+_ROWS_PER_S = 1 / 2.56 + 1 / 0.96
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,8 @@ class Batch:
     words: torch.Tensor
     """[B, L + 1]: start word, caption, end word, padding; all but the last column is read, all but
     the first is to be said."""
+    captions: NDArray[np.int64]
+    """[B] their numbers in the split."""
     segments: NDArray[np.int64]
     """[B] numbers of the segments."""
 
@@ -41,9 +44,7 @@ class Batch:
 
     def to(self, device: str) -> Batch:
         """Return the batch on a device."""
-        return Batch(
-            streams=self.streams.to(device), words=self.words.to(device), segments=self.segments
-        )
+        return replace(self, streams=self.streams.to(device), words=self.words.to(device))
 
 
 def streams_of(features: FeatureBatch) -> Streams:
@@ -63,29 +64,46 @@ def make_batch(data: Prepared, split: Split, captions: NDArray[np.int64], longes
     return Batch(
         streams=streams_of(split.features.batch(segments)),
         words=torch.from_numpy(data.vocabulary.wrapped(words)),
+        captions=captions,
         segments=segments,
     )
 
 
+def sizes(split: Split, longest: int) -> NDArray[np.int64]:
+    """Return about how many rows and words [N] each caption is, for `epoch`.
+
+    Rows that are in memory are counted; those of files are taken to be as dense in time as I3D's
+    and VGGish's.
+    """
+    captions, segments, features = split.captions, split.segments, split.features
+    if isinstance(features, PackedFeatures):
+        rows = np.diff(features.visual_offsets) + np.diff(features.audio_offsets)
+    else:
+        seconds = np.minimum(segments.ends_s, segments.durations_s) - segments.starts_s
+        rows = (np.maximum(seconds, 0.0) * _ROWS_PER_S).astype(np.int64)
+    found: NDArray[np.int64] = np.minimum(captions.lengths, longest) + rows[captions.segment]
+    return found
+
+
 def epoch(
-    lengths: NDArray[np.int64], size: int, rng: np.random.Generator | None
+    sizes: NDArray[np.int64], batch: int, rng: np.random.Generator | None
 ) -> Iterator[NDArray[np.int64]]:
     """Yield the numbers of the captions of each batch of one epoch.
 
     Args:
-        lengths: words of each caption.
-        size: captions of a batch.
-        rng: draws the order; None takes them by length, for evaluation.
+        sizes: of each caption.
+        batch: captions of a batch.
+        rng: draws the order; None takes them by size, for evaluation.
     """
     if rng is None:
-        order = np.argsort(lengths, kind="stable")
-        yield from (order[i : i + size] for i in range(0, len(order), size))
+        order = np.argsort(sizes, kind="stable")
+        yield from (order[i : i + batch] for i in range(0, len(order), batch))
         return
-    order = rng.permutation(len(lengths))
-    block = size * _BLOCK
+    order = rng.permutation(len(sizes))
+    block = batch * _BLOCK
     batches = []
     for start in range(0, len(order), block):
         part = order[start : start + block]
-        part = part[np.argsort(lengths[part], kind="stable")]
-        batches += [part[i : i + size] for i in range(0, len(part), size)]
+        part = part[np.argsort(sizes[part], kind="stable")]
+        batches += [part[i : i + batch] for i in range(0, len(part), batch)]
     yield from (batches[i] for i in rng.permutation(len(batches)))

@@ -17,10 +17,24 @@ from segue.core.errors import UsageError
 from segue.core.names import unknown
 from segue.tasks.captioning.models.config import NetworkConfig
 
-__all__ = ["Device", "PretrainConfig", "TuneConfig", "preset_file"]
+__all__ = ["CriticTraining", "Device", "PretrainConfig", "TuneConfig", "preset_file"]
 
 Device = Literal["cpu", "cuda"]
 """Where networks learn. One seed gives one result on `cpu` only."""
+
+
+class CriticTraining(Config):
+    """How the segment critic learns where phrases end, before the captioner learns."""
+
+    epochs: int = Field(2, ge=0)
+    """Times that every caption is read; 0 leaves the critic as it was drawn, which ends a phrase
+    after nearly every word."""
+    batch: int = Field(64, ge=1)
+    """Captions of an update."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Of Adam; the norm of the gradient is clipped at 1."""
+    labels: Path | None = None
+    """JSON file of captions whose phrases were marked; without, rules mark those of the data."""
 
 
 class PretrainConfig(Config):
@@ -29,6 +43,7 @@ class PretrainConfig(Config):
     network: NetworkConfig = NetworkConfig()
     fit_features: bool = True
     """Whether `network.visual` and `network.audio` are taken from the data."""
+    critic: CriticTraining = CriticTraining()
     epochs: int = Field(30, ge=1)
     """Times that every caption is read (original: up to 100, stopped early)."""
     batch: int = Field(16, ge=1)

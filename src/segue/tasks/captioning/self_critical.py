@@ -53,12 +53,12 @@ class SelfCritical:
     def update(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and what is to be logged of it."""
         config, network = self._config, self._network
-        drawn = self._draw(batch)
+        memory = network.encode(batch.streams)
+        drawn = self._draw(memory)
         words = drawn.words.cpu().numpy().astype(np.int32)
         items = np.repeat(batch.segments, config.samples)
         total, parts = self._reward(CaptionBatch.of(self._judge, words, items))
         paid = advantages(total.reshape(-1, config.samples), config.advantage_clip)
-        memory = network.encode(batch.streams)
         read = self._read(network, repeat_memory(memory, config.samples), drawn.words)
         said = torch.log_softmax(read / config.temperature, dim=-1)
         spoken = drawn.words != PADDING
@@ -85,14 +85,13 @@ class SelfCritical:
             found["kl"] = kl.item()
         return loss, found
 
-    def _draw(self, batch: Batch) -> Captions:
+    def _draw(self, memory: Memory) -> Captions:
         config, network = self._config, self._network
         device = network.embedding.weight.device
         source = torch.Generator(device).manual_seed(int(self._rng.integers(2**62)))
-        with torch.no_grad():
-            memory = repeat_memory(network.encode(batch.streams), config.samples)
+        several = repeat_memory(memory, config.samples)
         return sample(
-            network, memory, config.limit, generator=source, temperature=config.temperature
+            network, several, config.limit, generator=source, temperature=config.temperature
         )
 
     @staticmethod

@@ -109,7 +109,7 @@ class _Tuner:
         )
         self._judge = judge_of(data, data.validation)
         self._weights = [w for w in self._network.parameters() if w.requires_grad]
-        self._adam = torch.optim.Adam(self._weights, lr=config.learning_rate)
+        self._adam = torch.optim.Adam(self._weights, lr=config.learning_rate, fused=True)
         described = np.unique(data.validation.captions.segment)
         drawn = generator(0, "validation").permutation(described)[: config.evaluate_n]
         self._looked_at = np.sort(drawn)

@@ -173,7 +173,7 @@ class Captioner(nn.Module):
         """
         if self.critic is None:
             return torch.zeros_like(words, dtype=torch.bool)
-        return self.critic.boundaries(self.critic(words, self._embed(words))[0])
+        return self.critic.boundaries(self.critic(words, self.embedded(words))[0])
 
     def start(self, memory: Memory) -> State:
         """Return the state before the first word."""
@@ -214,15 +214,16 @@ class Captioner(nn.Module):
         if state.goal is not None and state.ended is not None:
             goal = torch.where(state.ended, goal, state.goal)
         logits, state.critic = self.critic(
-            words[:, None], self._embed(words[:, None]), state.critic
+            words[:, None], self.embedded(words[:, None]), state.critic
         )
         state.goal, state.ended = goal, self.critic.boundaries(logits)
 
     def _placed(self, words: Tensor, positions: Tensor | int) -> Tensor:
         """Return rows [N, D] of words [N] at their positions."""
-        placed: Tensor = self.dropout(add_positions(self._embed(words), positions))
+        placed: Tensor = self.dropout(add_positions(self.embedded(words), positions))
         return placed
 
-    def _embed(self, words: Tensor) -> Tensor:
+    def embedded(self, words: Tensor) -> Tensor:
+        """Return the embeddings of words, of the original's scale, without positions."""
         embedded: Tensor = self.embedding(words)
         return embedded * math.sqrt(self.config.words)
