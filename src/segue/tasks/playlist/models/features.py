@@ -1,6 +1,6 @@
 """The best candidates of the fused ranker, described by numbers: what a network re-ranks.
 
-Numbers are taken from models that have not seen the session: see `blocks`.
+To learn from, the numbers must come from models that have not seen the session.
 
 `B` queries, `N` candidates, `F` numbers of a candidate, `S` numbers of a query, `C` components.
 """
@@ -8,21 +8,18 @@ Numbers are taken from models that have not seen the session: see `blocks`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.progress import Advance, silent
 from segue.tasks.playlist.candidates import Candidates
 from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.models.components import COMPONENTS, TRACK_FACTS
 from segue.tasks.playlist.models.fused import Fused
-from segue.tasks.playlist.protocol import Protocol, questions
 from segue.tasks.playlist.sessions import Sessions
 
-__all__ = ["Block", "blocks", "feature_names", "make_candidates", "state_names"]
+__all__ = ["feature_names", "make_candidates", "state_names"]
 
 Narrow = NDArray[np.float32]
 
@@ -39,16 +36,6 @@ _COUNTS = ("bigram", "knn", "after", "item_cf", "before")
 _RANKED = ("item_cf", "rules", "after", "knn", "lag1", "newest_vector", "query_vector")
 _COSINES = ("newest_vector", "query_vector")
 _SESSION = ("last_heard", "times_heard", "is_newest")
-
-
-class Block(NamedTuple):
-    """Questions that the models behind their numbers have not seen."""
-
-    candidates: Candidates
-    targets: NDArray[np.int32]
-    """[B]."""
-    sessions: NDArray[np.int64]
-    """Number of the session of each question among all sessions given, [B]."""
 
 
 def feature_names(extra: Sequence[str] = ()) -> tuple[str, ...]:
@@ -100,39 +87,6 @@ def make_candidates(
         state=np.concatenate([part.state for part in parts]),
         prior=np.concatenate([part.prior for part in parts]),
     )
-
-
-def blocks(
-    fused: Fused,
-    sessions: Sessions,
-    n: int,
-    *,
-    shares: Sequence[float] = (0.7, 0.8, 0.9, 1.0),
-    protocol: Protocol = "last",
-    advance: Advance = silent,
-) -> list[Block]:
-    """Cut sessions by time; describe each block by models fitted on everything before it.
-
-    A number from a model that has seen the session would promise more than it holds later.
-
-    Args:
-        fused: its settings and weights are taken; what it was fitted on is not.
-        sessions: [S], in order of time.
-        n: candidates of a question.
-        shares: where to cut, as shares of the sessions; k shares give k - 1 blocks.
-        protocol: which places are asked for; see `protocol.questions`.
-        advance: told the share of the work that is done.
-    """
-    cuts = [round(share * len(sessions)) for share in shares]
-    found = []
-    for start, stop in pairwise(cuts):
-        earlier = Fused(fused.config)
-        earlier.weights, earlier.factor_weights = fused.weights, fused.factor_weights
-        earlier.fit(sessions.part(0, start), fused.n_tracks)
-        queries, targets, owners = questions(sessions.part(start, stop), protocol)
-        found.append(Block(make_candidates(earlier, queries, n), targets, owners + start))
-        advance(1 / (len(cuts) - 1))
-    return found
 
 
 def _describe(fused: Fused, queries: Sessions, n: int, extra: Sequence[Recommender]) -> Candidates:
