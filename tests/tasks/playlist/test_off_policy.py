@@ -11,7 +11,12 @@ import pytest
 from segue.core.errors import DataError, UnknownName, UsageError
 from segue.tasks.playlist.decision_log import DecisionLog, read_log, write_log
 from segue.tasks.playlist.estimators import ESTIMATORS, Logged, best_switch, estimate, estimates
-from segue.tasks.playlist.off_policy import evaluate_off_policy, logged_decisions, track_means
+from segue.tasks.playlist.off_policy import (
+    evaluate_off_policy,
+    logged_decisions,
+    recommender_policy,
+    track_means,
+)
 from segue.tasks.playlist.sessions import Sessions
 from segue.tasks.playlist.simulated_log import SimulatedLog, simulated_log, softmax_policy
 from segue.tasks.playlist.simulator import WorldConfig, draw_world, simulated_pool, true_chances
@@ -285,6 +290,57 @@ def test_a_policy_that_gives_no_probabilities_is_refused() -> None:
     bad.propensities[2] = 0.0
     with pytest.raises(DataError, match="decision 2: propensity 0"):
         logged_decisions(bad, uniform)
+
+
+class Fixed:
+    """A recommender of 6 tracks with the same scores for everybody."""
+
+    n_tracks = 6
+
+    def __init__(self, as_sparse: bool) -> None:
+        self.row = np.array([0.0, -1.0, -2.0, 0.0, 1.0, 0.0])
+        self.as_sparse = as_sparse
+
+    def score(self, queries: Sessions) -> Any:
+        if not self.as_sparse:
+            return np.tile(self.row, (len(queries), 1))
+        kept = np.array([1, 2, 4])  # the others have no score and are the worst
+        from scipy import sparse
+
+        return sparse.csr_matrix(
+            (np.tile(self.row[kept], len(queries)), np.tile(kept, len(queries)),
+             np.arange(len(queries) + 1) * 3),
+            shape=(len(queries), 6),
+        )  # fmt: skip
+
+
+def test_a_recommender_is_a_policy() -> None:
+    histories = Sessions.from_lists([[0], [1], [2]])
+    offered = np.array([[1, 2, 4], [0, 4, -1], [0, 3, 9]], dtype=np.int32)
+    scored: Any = Fixed(as_sparse=True)
+    odds = recommender_policy(scored, 0.5)(histories, offered)
+    expected = np.exp([-2.0, -4.0, 2.0])
+    np.testing.assert_allclose(odds[0], expected / expected.sum())
+    assert odds[1].tolist() == [0, 1, 0]
+    np.testing.assert_allclose(odds[2], 1 / 3)  # nothing has a score
+    dense: Any = Fixed(as_sparse=False)
+    odds = recommender_policy(dense)(histories, offered)
+    np.testing.assert_allclose(odds[1], [1 / (1 + np.e), np.e / (1 + np.e), 0])
+    np.testing.assert_allclose(odds[2], [0.5, 0.5, 0])
+    with pytest.raises(UsageError, match="temperature 0"):
+        recommender_policy(dense, 0.0)
+    log = DecisionLog(
+        sessions=np.arange(3),
+        histories=histories,
+        candidates=offered,
+        places=np.array([2, 1, 0]),
+        propensities=np.full(3, 0.5),
+        rewards=np.array([1.0, 1.0, 0.0]),
+    )
+    (found,) = evaluate_off_policy(log, recommender_policy(dense), ["snips"])
+    first = np.exp(1.0) / np.exp([-1.0, -2.0, 1.0]).sum()
+    weights = np.array([first, np.e / (1 + np.e), 0.5])
+    assert found.value == pytest.approx(weights[:2].sum() / weights.sum())
 
 
 def test_no_reward_models_itself() -> None:

@@ -5,8 +5,11 @@
         print(estimate.name, estimate.value, estimate.low, estimate.high)
 
 `my_policy(histories, candidates)` gets n histories and the [n, N] candidates that were offered and
-returns its probability of each, [n, N]. What is estimated is the mean reward of one decision in
-situations like the logged ones; that a policy also changes which situations come is not in it.
+returns its probability of each, [n, N]; `recommender_policy` makes one of any model or agent.
+
+What is estimated is the mean reward of one decision in situations like the logged ones. That a
+policy also changes which situations come is not in it: one that gives up something now for the
+rest of the session looks worse here than it is.
 
 A model of the reward helps `dr` and `switch-dr`, which stay right on average when it is wrong. The
 default is the mean reward of each track in the other half of the sessions, drawn towards the mean
@@ -21,14 +24,22 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from segue.core.errors import DataError, UsageError
 from segue.core.seeding import generator
 from segue.tasks.playlist.decision_log import DecisionLog, read_log
 from segue.tasks.playlist.estimators import ESTIMATORS, Estimate, Interval, Logged, estimates
+from segue.tasks.playlist.models.base import Recommender
 from segue.tasks.playlist.sessions import Sessions
 
-__all__ = ["Policy", "evaluate_off_policy", "logged_decisions", "track_means"]
+__all__ = [
+    "Policy",
+    "evaluate_off_policy",
+    "logged_decisions",
+    "recommender_policy",
+    "track_means",
+]
 
 Floats = NDArray[np.float64]
 Policy = Callable[[Sessions, NDArray[np.int32]], NDArray[Any]]
@@ -115,6 +126,42 @@ def logged_decisions(
         expected=expected,
         groups=log.sessions,
     )
+
+
+def recommender_policy(model: Recommender, temperature: float = 1.0) -> Policy:
+    """Return the policy that draws candidates by softmax of a recommender's scores.
+
+    A candidate without a score is drawn only where none has one, and then each alike.
+
+    Args:
+        model: fitted; an agent, too.
+        temperature: greater is more uniform.
+
+    Raises:
+        UsageError: the temperature is not positive.
+    """
+    if not temperature > 0:
+        raise UsageError(f"temperature {temperature:g}: it must be above 0")
+
+    def policy(histories: Sessions, candidates: NDArray[np.int32]) -> Floats:
+        there = (candidates >= 0) & (candidates < model.n_tracks)
+        rows = np.arange(len(candidates))[:, None]
+        columns = np.where(there, candidates, 0)
+        scores = model.score(histories)
+        if sparse.issparse(scores):
+            stored = scores.tocsr().copy()
+            values = np.asarray(stored[rows, columns].todense(), dtype=np.float64)
+            stored.data = np.ones_like(stored.data)
+            scored = there & (np.asarray(stored[rows, columns].todense()) > 0)
+        else:
+            values, scored = np.asarray(scores, dtype=np.float64)[rows, columns], there
+        nothing = ~scored.any(axis=1, keepdims=True)
+        scored = np.where(nothing, candidates >= 0, scored)
+        logits = np.where(scored, np.where(nothing, 0.0, values) / temperature, -np.inf)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(odds / odds.sum(axis=1, keepdims=True))
+
+    return policy
 
 
 def track_means(log: DecisionLog, seed: int = 0) -> Floats:
