@@ -72,6 +72,24 @@ def save(kind: str, folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_sentences(folder: Path, seed: int = 0) -> Path:
+    """Save a sentence encoder into a folder; return the folder."""
+    import torch
+    import transformers as tf
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        sizes = {k: v for k, v in _TEXT.items() if not k.startswith(("bos", "eos"))}
+        model = tf.BertModel(tf.BertConfig(**sizes))
+        with torch.no_grad():
+            for weights in model.parameters():
+                if weights.ndim > 1:
+                    weights.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    _tokenizer("<s>", model_max_length=48).save_pretrained(folder)
+    return folder
+
+
 def as_before_transformers_5(folder: Path) -> Path:
     """Rename and reword the settings as in most published folders; return the folder."""
     together = folder / "processor_config.json"

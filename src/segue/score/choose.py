@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from segue.core.seeding import generator
 from segue.media.segments import Span
+from segue.score.captions import TERM as CAPTIONS
 from segue.score.config import ChooseSettings
-from segue.score.listener import apart, with_favour
+from segue.score.listener import apart, earned_by, with_favour
 from segue.tasks.soundtrack.agents import make_agent
 from segue.tasks.soundtrack.agents.alternatives import alternatives
 from segue.tasks.soundtrack.agents.plan import Plan, with_locks
@@ -130,6 +131,7 @@ def choose(
     seed: int,
     composed: Mapping[int, int] | None = None,
     favour: Floats | None = None,
+    said: Floats | None = None,
 ) -> Any:
     """Return the chosen plan as JSON-like values.
 
@@ -143,8 +145,10 @@ def choose(
         seed: of everything random.
         composed: segment -> track that was composed for it.
         favour: [K] what a listener's preference pays for a track in every segment.
+        said: [T, K] what a segment's caption pays for a track by its tags.
     """
     plain = reserve(tables, composed or {})
+    plain = plain if said is None else with_favour(plain, said)
     tables = plain if favour is None else with_favour(plain, favour)
     fixed = {**locks, **(composed or {})}
     agent = make_agent(policy_agent(settings.policy))
@@ -166,7 +170,11 @@ def choose(
         terms, step_terms = apart(plan, favour)
         without = decide(plain)
         fit = without.terms["alignment"]
+        fit -= 0.0 if said is None else float(earned_by(without, said).sum())
         listened = {"without_listener": {"tracks": without.tracks.tolist(), "fit": fit}}
+    if said is not None:
+        heard = replace(plan, terms=terms, step_terms=step_terms)
+        terms, step_terms = apart(heard, said, CAPTIONS)
     return {
         "policy": settings.policy,
         "reward": plan.return_,

@@ -29,6 +29,11 @@ __all__ = ["command"]
     metavar="HISTORY",
     help='Prefer what somebody likes: a listening history (file), or "artist - title; ...".',
 )
+@click.option(
+    "--captions",
+    metavar="FILE|RUN",
+    help="What happens in the film: captions (JSON), or a run of `segue captioning`.",
+)
 @click.option("--policy", metavar="NAME", help="Who chooses: planner (default), rl, greedy...")
 @click.option("--embedder", metavar="NAME", help="How picture and music are compared: affect...")
 @click.option("--loudness", type=float, metavar="LUFS", help="Loudness of the mix (default -14).")
@@ -49,6 +54,7 @@ def command(
     out: Path,
     compose: str | None,
     listener: str | None,
+    captions: str | None,
     locks: tuple[str, ...],
     overwrite: bool,
     config_file: Path | None,
@@ -68,6 +74,7 @@ def command(
     segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --compose gaps
     segue score trip.mp4 --compose all --out trip-composed
     segue score trip.mp4 --library ~/Music --out trip-scored --listener scrobbles.csv
+    segue score trip.mp4 --library ~/Music --out trip-scored --captions trip.json
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
@@ -96,6 +103,7 @@ def command(
         out,
         config,
         listener=listener,
+        captions=captions,
         locks=locks,
         overwrite=overwrite,
         show_progress=True,
@@ -143,6 +151,9 @@ def _show(result: dict[str, Any], out: Path) -> None:
             f"{known['by_artist']} by artists heard; "
             f"{n} segment{'' if n == 1 else 's'} changed by it"
         )
+    for segment in result["segments"]:
+        if text := segment.get("caption", {}).get("text"):
+            console.print(f"{segment['index']}: {escape(text)}", style="italic")
     for warning in result["warnings"]:
         console.print(f"note: {escape(warning)}", style="yellow")
     console.print(f"{escape(str(out / result['files']['video']))}", style="bold")

@@ -11,7 +11,7 @@ from segue.media.segments import SegmentSettings
 from segue.score.compose.config import ComposeSettings
 from segue.tasks.playlist.taste import TasteSettings
 
-__all__ = ["ChooseSettings", "ListenerSettings", "ScoreConfig"]
+__all__ = ["CaptionSettings", "ChooseSettings", "ListenerSettings", "ScoreConfig"]
 
 
 class ChooseSettings(Config):
@@ -44,6 +44,18 @@ class ListenerSettings(TasteSettings):
     a segment by .2 less, in cosine, than one that was never heard (own choice)."""
 
 
+class CaptionSettings(Config):
+    """What captions of the film (`--captions`) do for the choice of music."""
+
+    encoder: str | None = None
+    """Folder of a sentence encoder, as sentence-transformers saves it: captions and the tags of
+    music are compared by it. Without one captions are shown and choose nothing."""
+    weight: float = Field(0.2, ge=0)
+    """Weight of the cosine of caption and tags in the reward (own choice)."""
+    limit: int = Field(30, ge=2)
+    """Words of a caption at most, where a run of `segue captioning` makes them."""
+
+
 class ScoreConfig(Config):
     """Settings of `segue score`."""
 
@@ -61,6 +73,7 @@ class ScoreConfig(Config):
     choose: ChooseSettings = ChooseSettings()
     compose: ComposeSettings = ComposeSettings()
     listener: ListenerSettings = ListenerSettings()
+    captions: CaptionSettings = CaptionSettings()
     layout: LayoutSettings = LayoutSettings()
     mix: MixSettings = MixSettings()
 

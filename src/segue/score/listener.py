@@ -25,7 +25,7 @@ from segue.tasks.playlist.taste import Liking, Named, Taste
 from segue.tasks.soundtrack.agents.plan import Plan
 from segue.tasks.soundtrack.tables import Tables
 
-__all__ = ["TERM", "Listener", "Verdict", "apart", "read_listener", "with_favour"]
+__all__ = ["TERM", "Listener", "Verdict", "apart", "earned_by", "read_listener", "with_favour"]
 
 Floats = NDArray[np.float64]
 
@@ -187,7 +187,7 @@ def with_favour(tables: Tables, favour: Floats) -> Tables:
 
     Args:
         tables: of the film; no fading.
-        favour: [K] in units of the reward.
+        favour: [K], or [T, K] by segment, in units of the reward.
     """
     assert not tables.fade_per_s, "the fit fades, the preference must not"
     if tables.weights.alignment:
@@ -201,12 +201,27 @@ def with_favour(tables: Tables, favour: Floats) -> Tables:
     )
 
 
-def apart(plan: Plan, favour: Floats) -> tuple[dict[str, float], dict[str, Floats]]:
-    """Return the plan's terms and their parts by segment, with `TERM` taken out of the fit."""
-    earned = favour[plan.tracks]
-    steps = {**plan.step_terms, "alignment": plan.step_terms["alignment"] - earned, TERM: earned}
-    terms = {**plan.terms, "alignment": float(steps["alignment"].sum()), TERM: float(earned.sum())}
+def apart(
+    plan: Plan, favour: Floats, name: str = TERM
+) -> tuple[dict[str, float], dict[str, Floats]]:
+    """Return the plan's terms and their parts by segment, with one taken out of the fit.
+
+    Args:
+        plan: made with tables of `with_favour`.
+        favour: [K], or [T, K] by segment, as it was given there.
+        name: of the term.
+    """
+    earned = earned_by(plan, favour)
+    steps = {**plan.step_terms, "alignment": plan.step_terms["alignment"] - earned, name: earned}
+    terms = {**plan.terms, "alignment": float(steps["alignment"].sum()), name: float(earned.sum())}
     return terms, steps
+
+
+def earned_by(plan: Plan, favour: Floats) -> Floats:
+    """Return [T] what the tracks of a plan earn by a favour, [K] or [T, K]."""
+    if favour.ndim == 1:
+        return np.asarray(favour[plan.tracks])
+    return np.asarray(favour[np.arange(len(plan.tracks)), plan.tracks])
 
 
 def _tracks(n: int) -> str:

@@ -35,6 +35,7 @@ from segue.media.films import Film, watch
 from segue.media.layout import Part, lay_out
 from segue.media.source import MediaInfo, probe
 from segue.score.background import Background
+from segue.score.captions import CaptionSource, FilmCaptions, read_captions
 from segue.score.choose import build_product_tables, choose, hear_segments, policy_agent, reserve
 from segue.score.compose.audition import Voice
 from segue.score.compose.step import Written, compose_music, find_voice, may_compose
@@ -72,6 +73,7 @@ def score(
     config: ScoreConfig | None = None,
     *,
     listener: str | Path | None = None,
+    captions: str | Path | None = None,
     locks: Sequence[str] = (),
     overwrite: bool = False,
     show_progress: bool = False,
@@ -85,6 +87,7 @@ def score(
         config: settings; defaults when None.
         listener: a listening history whose tracks, artists and genres are preferred: a file, or a
             text "artist - title; artist - title".
+        captions: captions of the film (a JSON file), or a run of `segue captioning` to make them.
         locks: `SEGMENT=TRACK` or `SEGMENT=compose` texts that fix the music of segments.
         overwrite: replace an earlier result in `out`.
         show_progress: show bars on stderr when it is a terminal.
@@ -94,7 +97,7 @@ def score(
 
     Raises:
         MediaError: the video cannot be used.
-        DataError: the library or the listening history cannot be used.
+        DataError: the library, the listening history or the captions cannot be used.
         UsageError: a lock, setting, or the output folder is wrong.
     """
     config = config or ScoreConfig()
@@ -107,6 +110,7 @@ def score(
     embedder = make_embedder(config.embedder, folder_of_model)
     voice, notes = find_voice(config.compose) if asked else (None, [])
     who = read_listener(listener, config.listener, library)
+    source = read_captions(captions, config.captions)
     info = probe(video)
     if info.video is None:
         raise MediaError(
@@ -118,7 +122,8 @@ def score(
         atomic_write(folder.run / "config.toml", config.to_toml())
         write_json(folder.run / "versions.json", versions())
         with progress_bars(shown=show_progress) as add:
-            job = _Job(video, info, library, folder, config, locks, embedder, voice, who, add)
+            job = _Job(video, info, library, folder, config, locks, embedder, voice, add)
+            job.listener, job.captions = who, source
             job.warnings += notes
             return job.run()
 
@@ -136,11 +141,13 @@ class _Job:
         locks: Sequence[str],
         embedder: Embedder,
         voice: Voice | None,
-        listener: Listener | None,
         add: AddBar,
     ) -> None:
-        self.embedder, self.voice, self.listener = embedder, voice, listener
+        self.embedder, self.voice = embedder, voice
+        self.listener: Listener | None = None
         self.verdict: Verdict | None = None
+        self.captions: CaptionSource | None = None
+        self.said: FilmCaptions | None = None
         self.video, self.info, self.library = video, info, library
         self.folder, self.config, self.locks, self.add = folder, config, locks, add
         self.steps = Steps(folder.run / "steps")
@@ -156,6 +163,10 @@ class _Job:
         if self.listener is not None:
             self.verdict = self.listener.judge(music)
             self.warnings += self.verdict.notes()
+        if (source := self.captions) is not None:
+            film_key = [WATCH_VERSION, content]
+            self.said = source.read(self.video, segments, music, self.steps, film_key)
+            self.warnings += self.said.notes()
         music, written = self.compose(film, segments, music, locks)
         choice = self.choose(segments, music, locks, content)
         self.note_preferences(segments, music, locks, content, before)
@@ -186,6 +197,7 @@ class _Job:
             parts=parts,
             choice=choice.value,
             verdict=self.verdict,
+            captions=self.said,
             composed=written.facts(),
             mix=mix.value,
             muxed=muxed.value,
@@ -224,6 +236,8 @@ class _Job:
             words[3:3] = ["--library", self.library]
         if self.listener is not None:
             words += ["--listener", self.listener.given]
+        if self.captions is not None:
+            words += ["--captions", self.captions.given]
         if self.config != ScoreConfig():
             words += ["--config", self.folder.run / "config.toml"]
         for lock in self.locks:
@@ -284,13 +298,15 @@ class _Job:
             sorted(locks.tracks.items()),
             sorted(composed.items()),
             *([self.verdict.inputs] if self.verdict else []),
+            *(self.said.inputs if self.said else []),
         ]
 
         def build(to: Path) -> Any:
             tables, _, _ = self.tables(segments, music)
             return choose(
-                tables, locks.tracks, config.choose, config.seed, composed, self.favour(music)
-            )
+                tables, locks.tracks, config.choose, config.seed, composed, self.favour(music),
+                self.told(music),
+            )  # fmt: skip
 
         done = self.steps.run("choose", inputs, build)
         choosing(1.0)
@@ -299,6 +315,10 @@ class _Job:
     def favour(self, music: Music) -> Any | None:
         """Return [K] what the listener's preference pays for each track, or None."""
         return self.verdict.favour(len(music.tracks)) if self.verdict else None
+
+    def told(self, music: Music) -> Any | None:
+        """Return [T, K] what the captions pay for each track, or None."""
+        return self.said.earned(len(music.tracks)) if self.said else None
 
     def tables(self, segments: list[FilmSegment], music: Music) -> tuple[Tables, Any, Any]:
         """Return the reward tables, and the vectors of segments and tracks."""
@@ -327,6 +347,8 @@ class _Job:
         tables, wanted, heard = self.tables(segments, music)
         if (favour := self.favour(music)) is not None:
             tables = with_favour(tables, favour)
+        if (told := self.told(music)) is not None:
+            tables = with_favour(tables, told)
         if composed := music.composed_for():
             tables = with_locks(reserve(tables, composed), composed)
         found = notice(

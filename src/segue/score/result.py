@@ -12,6 +12,7 @@ from segue.core.errors import printable
 from segue.media.films import Film
 from segue.media.layout import Part
 from segue.media.source import MediaInfo
+from segue.score.captions import FilmCaptions
 from segue.score.config import ScoreConfig
 from segue.score.library import Music
 from segue.score.listener import Verdict
@@ -48,6 +49,7 @@ def build_result(
     parts: Sequence[Part],
     choice: dict[str, Any],
     verdict: Verdict | None = None,
+    captions: FilmCaptions | None = None,
     composed: Sequence[dict[str, Any]],
     mix: dict[str, Any],
     muxed: dict[str, Any],
@@ -71,6 +73,7 @@ def build_result(
         "segments": [
             _segment(t, segment, music, parts, choice)
             | ({"listener": verdict.of_track(choice["tracks"][t])} if verdict else {})
+            | ({"caption": captions.of_segment(t)} if captions else {})
             for t, segment in enumerate(segments)
         ],
         "cues": [
@@ -89,6 +92,7 @@ def build_result(
         ],
         "composed": list(composed),
         **({"listener": verdict.facts(choice, music.names)} if verdict else {}),
+        **({"captions": captions.facts()} if captions else {}),
         "policy": choice["policy"],
         "embedder": config.embedder,
         "reward": choice["reward"],
@@ -201,6 +205,7 @@ def _segment(
             name: round(float(v), 3) for name, v in zip(AXES, segment.scene.axes, strict=True)
         },
         "description": segment.description,
+        "described_by": "mood of the picture",
         "speech_share": round(segment.speech_share, 3),
         "track_mood": {
             name: round(float(v), 3)

@@ -43,7 +43,13 @@ class ModelFolder:
 
     @classmethod
     def check(
-        cls, name: str, folder: Path | None, classes: Iterable[str], example: str
+        cls,
+        name: str,
+        folder: Path | None,
+        classes: Iterable[str],
+        example: str,
+        *,
+        processor: bool = True,
     ) -> ModelFolder:
         """Check that a folder holds a complete model of an expected class, and nothing that runs.
 
@@ -52,6 +58,7 @@ class ModelFolder:
             folder: where the user keeps the model, or None.
             classes: model classes that may be loaded.
             example: of a model that fits, for the message.
+            processor: whether it also reads pictures or sound, and says how.
 
         Raises:
             MissingModel: the folder or a file is missing.
@@ -61,7 +68,7 @@ class ModelFolder:
         wanted = (
             ("config.json",),
             ("model.safetensors", "model.safetensors.index.json"),
-            ("preprocessor_config.json", "processor_config.json"),
+            *([("preprocessor_config.json", "processor_config.json")] if processor else []),
             ("tokenizer.json",),
         )
         missing = [" or ".join(n) for n in wanted if not any((path / f).is_file() for f in n)]
@@ -72,9 +79,10 @@ class ModelFolder:
                 f"no model for the embedder '{name}': {what}",
                 where=os.fsdecode(path),
                 advice=f"Copy a model there, for example {example}, with config.json, "
-                "model.safetensors, preprocessor_config.json and tokenizer.json"
+                f"model.safetensors, {'preprocessor_config.json ' if processor else ''}"
+                "and tokenizer.json"
                 + (" (pytorch_model.bin may hold code and is not loaded)" if pickled else "")
-                + "; the embedder 'affect' works without a model",
+                + ("; the embedder 'affect' works without a model" if processor else ""),
             )
         code = sorted(file for file in path.rglob("*") if file.suffix in (".py", ".so", ".pyc"))
         if code:

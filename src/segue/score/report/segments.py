@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from segue.score.mood import AXES
+from segue.score.report.captions import caption_line, captions_hint
 from segue.score.report.listener import listener_line
 from segue.score.report.parts import bars
 from segue.score.report.text import clock, html, number, percent, signed
@@ -38,7 +39,7 @@ def segments(view: View, pictures_left_out: int = 0) -> str:
     )
     return f"""<section>
 <h2>Segments</h2>
-{note}{command}<div class="segments">
+{captions_hint(view)}{note}{command}<div class="segments">
 {cards}
 </div>
 </section>"""
@@ -64,7 +65,7 @@ data-start="{start:.3f}" data-end="{end:.3f}">
 <div class="seen">{picture}
 <h3>Segment {index}</h3>
 <p>{clock(start, tenths=True)} – {clock(end, tenths=True)}</p>
-<p class="words">{html(words)}</p>{play}</div>
+{caption_line(segment)}<p class="words">{html(words)}</p>{play}</div>
 <div class="heard">{_track(segment)}
 <h4>Mood</h4>{_moods(view, segment)}</div>
 <div class="why"><h4>Why</h4>{bars(view.terms(segment), largest) or _NO_TERMS}
