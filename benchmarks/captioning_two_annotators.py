@@ -55,8 +55,7 @@ from segue.tasks.captioning.two_annotators import PROXY, build
 GROUPS = (("build",), ("warm",), ("tune", "control", "diagnose"), ("say",), ("evaluate",))
 """Stages; those of a group go side by side."""
 STAGES = tuple(stage for group in GROUPS for stage in group)
-SAMPLES, TEMPERATURE, BEAMS, LIMIT = 20, 0.4, 3, 30
-SHOWN = 10  # samples at each temperature of the diagnosis
+SAMPLES, TEMPERATURE, BEAMS, LIMIT = 10, 0.4, 3, 30
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -202,7 +201,7 @@ def _tune(folder: Path, data: Prepared, options: argparse.Namespace, *, control:
 
 def _diagnose(folder: Path, data: Prepared, options: argparse.Namespace) -> None:
     network = load_captioner(folder).network.to(options.device)
-    table = diagnose(data, network, samples=SHOWN)
+    table = diagnose(data, network, samples=SAMPLES)
     write_json(folder / "diagnosis.json", table.to_dict())
 
 
