@@ -54,7 +54,9 @@ class PlaylistConfig(Config):
     length: int = Field(5, ge=1)
     """Tracks of a playlist; as many are hidden at the end of a training session."""
     least: int = Field(7, ge=2)
-    """Tracks that a session must have to be learned from."""
+    """Tracks that a session, or a beginning of one, must have to be learned from."""
+    earlier_places: int = Field(1, ge=0)
+    """Stretches of a training session that are hidden in turn besides its last, drawn at random."""
     reward: dict[str, float] = Field(
         default_factory=lambda: {"hit": 1.0, "diversity": 0.1, "near_3": -0.1}
     )
@@ -65,19 +67,19 @@ class PlaylistConfig(Config):
     """Units of every layer of the scorer."""
     scorer_learning_rate: float = Field(2e-3, gt=0)
     """Of AdamW for the scorer; it falls to 0 as a cosine."""
-    epochs: int = Field(7, ge=1)
+    epochs: int = Field(4, ge=1)
     """Passes of reinforcement learning; 2 are not enough."""
-    width: int = Field(16, ge=1)
+    width: int = Field(32, ge=1)
     """Units of the policy's own layer."""
     lists: int = Field(8, ge=2)
     """Playlists drawn for each session."""
     batch: int = Field(64, ge=1)
     """Sessions of an update."""
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(5e-3, gt=0)
     """Of AdamW for the policy; it falls to 0 as a cosine."""
     weight_decay: float = Field(1e-2, ge=0)
     """Of AdamW."""
-    sharpness: float = Field(250.0, gt=0)
+    sharpness: float = Field(500.0, gt=0)
     """Logits per unit of expected reward, at first."""
     trust: float = Field(0.0, ge=0)
     """Weight of the scorer's log-probability beside the planner's score, at first; with 0 the

@@ -63,7 +63,7 @@ class Playlist(Agent):
         questions, judged = learning_questions(
             prior,
             data,
-            lambda part: ask_playlists(part, config.length, config.least),
+            lambda part: ask_playlists(part, config.length, config.least, config.earlier_places),
             lambda part: ask_playlists(part, config.length, config.least),
             config.n_candidates,
             answerable=False,
