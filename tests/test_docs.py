@@ -80,6 +80,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 def test_tables_on_the_pages_name_every_entry() -> None:
     from segue.media.embed import EMBEDDERS
     from segue.score.export import EXPORTERS
+    from segue.tasks.captioning.rewards import REWARDS as CAPTIONING_REWARDS
     from segue.tasks.melody.rewards import REWARDS as MELODY_REWARDS
     from segue.tasks.soundtrack.agents import AGENTS
     from segue.tasks.soundtrack.rewards import REWARDS
@@ -90,6 +91,9 @@ def test_tables_on_the_pages_name_every_entry() -> None:
     melody = (ROOT / "docs/tasks/melody.md").read_text()
     for name in MELODY_REWARDS:
         assert f"| `{name}` |" in melody, name
+    captioning = (ROOT / "docs/tasks/captioning.md").read_text()
+    for name in CAPTIONING_REWARDS:
+        assert f"| `{name}` |" in captioning, name
     install = (ROOT / "docs/install.md").read_text()
     for name in set(EMBEDDERS) - {"affect"}:
         assert f"| `{name}` |" in install, name
@@ -103,6 +107,11 @@ def test_tables_on_the_pages_name_every_entry() -> None:
     "target",
     [
         "segue.score.config:ScoreConfig",
+        "segue.tasks.captioning.caption:CaptionConfig",
+        "segue.tasks.captioning.config:PretrainConfig",
+        "segue.tasks.captioning.config:TuneConfig",
+        "segue.tasks.captioning.data.config:PrepareConfig",
+        "segue.tasks.captioning.evaluate:EvaluateConfig",
         "segue.tasks.soundtrack.config:SoundtrackConfig",
         "segue.tasks.melody.config:TuneConfig",
         "segue.tasks.melody.evaluate:EvaluateConfig",

@@ -7,7 +7,22 @@ from __future__ import annotations
 
 from segue.core.names import late_names
 
-_WHERE: dict[str, str] = {}
+_WHERE = {
+    "CaptionBatch": "metrics.judge",
+    "CaptionConfig": "caption",
+    "EvaluateConfig": "evaluate",
+    "Judge": "metrics.judge",
+    "PretrainConfig": "config",
+    "REWARDS": "rewards",
+    "Subtitle": "subtitles",
+    "TuneConfig": "config",
+    "TwoAnnotatorsConfig": "two_annotators",
+    "load_captioner": "models.stored",
+    "load_prepared": "data.folder",
+    "shot_segments": "segments",
+    "tokenize": "metrics.tokenizer",
+    "write_subtitles": "subtitles",
+}
 
 __all__ = sorted(_WHERE)
 
