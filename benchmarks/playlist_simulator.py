@@ -9,7 +9,9 @@ several worlds; the return is the share of a list that is heard to its end. Rows
 - *random*, *prior*: any candidate; the best by the recommender's estimates;
 - *greedy, true*: what the listener is likeliest to hear now, by the true chances of this moment,
   which no recommender knows: the bar that the agent is measured against;
-- *agent, discount 0*: the same agent taught to please now: greed by estimates;
+- *agent, discount 0*: the same agent taught to please now: greed by estimates. As for the others
+  the network with the best return of whole lists on validation listeners is kept, which may be the
+  untrained one, the prior: learning to please now can lose more later than it gains;
 - *agent*: PPO, discount 1; *a2c*: one pass over each rollout.
 
 All meet the same listeners with the same chances; intervals by paired bootstrap over listeners.
