@@ -38,7 +38,8 @@ from segue.tasks.playlist.agents.config import TuneConfig
 from segue.tasks.playlist.data.prepared import Prepared, load_prepared
 from segue.tasks.playlist.models.fused import Fused
 from segue.tasks.playlist.models.reranker import Reranker, RerankerConfig
-from segue.tasks.playlist.tune import agent_folder, tune
+from segue.tasks.playlist.run_folder import agent_folder
+from segue.tasks.playlist.tune import tune
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 

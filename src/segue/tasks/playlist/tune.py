@@ -7,7 +7,6 @@ never touched.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,9 @@ from segue.tasks.playlist.agents import AGENTS
 from segue.tasks.playlist.agents.config import TuneConfig
 from segue.tasks.playlist.data.prepared import Prepared
 from segue.tasks.playlist.models.fused import Fused
+from segue.tasks.playlist.run_folder import agent_folder
 
-__all__ = ["agent_class", "agent_folder", "tune"]
+__all__ = ["agent_class", "tune"]
 
 _LIMITS = (
     "It chooses among the candidates of the fused ranker; what is not among them is never played.",
@@ -45,11 +45,6 @@ def agent_class(name: str) -> Any:
             advice="Derive it from segue.tasks.playlist.agents.base:Agent",
         )
     return found
-
-
-def agent_folder(run_folder: Path, name: str, seed: int) -> Path:
-    """Return where the agent `name` of a run is kept."""
-    return run_folder / "agents" / f"{re.sub(r'[^A-Za-z0-9._-]+', '-', name)}-{seed}"
 
 
 def tune(

@@ -14,7 +14,7 @@ from segue.tasks.playlist.agents.scorer import NumpyScorer, Scaling, make_scorer
 from tests.tasks.playlist.agents.planted import planted
 
 
-def _training(objective: Objective, n: int = 200, epochs: int = 2, seed: int = 0) -> ScorerTraining:
+def _training(objective: Objective, n: int = 96, epochs: int = 2, seed: int = 0) -> ScorerTraining:
     seed_everything(seed)
     questions, _ = planted(n, 1)
     scaling = Scaling.of(questions.candidates)
@@ -31,7 +31,7 @@ def test_an_untrained_scorer_is_its_prior_exactly() -> None:
 
 def test_without_torch_the_same_comes_out() -> None:
     training = _training(cross_entropy)
-    for _ in range(14):
+    for _ in range(6):
         training.update()
     candidates = training.questions.candidates
     short = dataclasses.replace(candidates, tracks=candidates.tracks.copy())
@@ -42,7 +42,7 @@ def test_without_torch_the_same_comes_out() -> None:
     np.testing.assert_allclose(scorer(short), expected, atol=2e-5)
     assert (scorer(short)[3, 20:] == -1e9).all()
     assert (scorer(short)[4] == -1e9).all()
-    assert np.abs(expected[:3] - candidates.prior[:3]).max() > 0.05  # it has learned something
+    assert np.abs(expected[:3] - candidates.prior[:3]).max() > 0.01  # it has learned something
 
 
 def test_other_numbers_are_refused() -> None:
@@ -63,12 +63,12 @@ def test_a_training_goes_on_to_the_same_bits(objective: Objective) -> None:
     for _ in range(whole.schedule.updates):
         whole.update()
     first = _training(objective)
-    for _ in range(5):
+    for _ in range(2):
         first.update()
     second = _training(objective, seed=9)
     second.schedule = first.schedule
     second.restore(*first.state())
-    for _ in range(second.schedule.updates - 5):
+    for _ in range(second.schedule.updates - 2):
         second.update()
     ours, theirs = whole.network.state_dict(), second.network.state_dict()
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)

@@ -209,10 +209,10 @@ def test_means_over_the_policy_are_means_of_what_drawn_lists_earn() -> None:
     earnings, scaling = list_earnings(WEIGHTS), Scaling.of(questions.candidates)
     logits = np.where(questions.candidates.mask, questions.candidates.prior, np.float32(-1e9))
     inputs = plan_inputs(logits, questions, earnings, scaling)
-    rollout = network.draw(inputs, 800, generator(2, "lists"), questions.hits)
+    rollout = network.draw(inputs, 500, generator(2, "lists"), questions.hits)
     earned, _ = earnings.of(questions, rollout.lists)
     found, means = earned.mean(axis=1), rollout.means.detach().numpy().mean(axis=1)
-    error = earned.std(axis=1) / np.sqrt(800)
+    error = earned.std(axis=1) / np.sqrt(500)
     assert (np.abs(found - means) < 5 * error + 1e-6).all()
     assert found.std() > 5 * error.mean()  # queries differ by more than chance
 
@@ -228,7 +228,7 @@ def test_the_gradient_that_knows_the_answers_is_that_of_the_return() -> None:
         Scaling.of(questions.candidates),
     )
     hits = questions.hits[one]
-    rollout = network.draw(few, 4_000, generator(3, "lists"), hits)
+    rollout = network.draw(few, 1_500, generator(3, "lists"), hits)
     loss, _ = expected_loss(rollout, 0.0)
     loss.backward()  # type: ignore[no-untyped-call]
     for parameter in (network.trust, network.log_sharpness):
@@ -237,9 +237,9 @@ def test_the_gradient_that_knows_the_answers_is_that_of_the_return() -> None:
         for sign in (1, -1):
             with torch.no_grad():
                 parameter += sign * 0.1
-                drawn = network.draw(few, 4_000, generator(4, "lists"), hits)
+                drawn = network.draw(few, 1_500, generator(4, "lists"), hits)
                 parameter -= sign * 0.1
             ends.append(float(drawn.means.sum(dim=2).mean()))
         slope = (ends[0] - ends[1]) / 0.2
-        assert -float(parameter.grad) == pytest.approx(slope, rel=0.15, abs=5e-4)
+        assert -float(parameter.grad) == pytest.approx(slope, rel=0.2, abs=5e-4)
         assert abs(slope) > 5e-3
