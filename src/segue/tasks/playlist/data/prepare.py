@@ -25,7 +25,7 @@ from segue.tasks.playlist.data.config import PrepareConfig
 from segue.tasks.playlist.data.cutting import cut, trim
 from segue.tasks.playlist.data.formats import find_source
 from segue.tasks.playlist.data.plays import first_places
-from segue.tasks.playlist.data.prepared import PARTS, Prepared, Vocabulary, fingerprint_of
+from segue.tasks.playlist.data.prepared import PARTS, Vocabulary, fingerprint_of, join_known
 from segue.tasks.playlist.data.sequences import read_sequences
 from segue.tasks.playlist.data.splits import divide
 from segue.tasks.playlist.data.writing import check_target, new_folder, write_prepared
@@ -159,15 +159,8 @@ def _number(
     parts: dict[str, Sessions], split: str, found: _Found, config: PrepareConfig
 ) -> tuple[dict[str, Sessions], Vocabulary, dict[str, int]]:
     """Give the tracks their numbers; return parts, vocabulary, and what has none in each part."""
-    raw = Prepared(
-        name="",
-        fingerprint="",
-        vocabulary=Vocabulary(artists=(), titles=(), plays=np.zeros(0, np.int64)),
-        **parts,
-        facts={"split": split},
-    )
     n = found.n_tracks
-    heard = raw.before_test.tracks
+    heard = join_known(parts["train"], parts["validation"], split).tracks
     plays = np.bincount(heard, minlength=n)
     order_of = np.concatenate([heard, parts["test"].tracks]) if config.keep_unseen else heard
     first = first_places(order_of, n)

@@ -25,7 +25,7 @@ from segue.core.errors import DataError
 from segue.core.files import read_json
 from segue.tasks.playlist.sessions import Sessions
 
-__all__ = ["PARTS", "Prepared", "Vocabulary", "fingerprint_of", "load_prepared"]
+__all__ = ["PARTS", "Prepared", "Vocabulary", "fingerprint_of", "join_known", "load_prepared"]
 
 PARTS = ("train", "validation", "test")
 """In order of time."""
@@ -72,14 +72,26 @@ class Prepared:
 
     @property
     def before_test(self) -> Sessions:
-        """Everything that may be learned from before the test: train and validation.
+        """Everything that may be learned from before the test: see `join_known`."""
+        return join_known(self.train, self.validation, str(self.facts.get("split")))
 
-        Where validation sessions repeat training plays as their history (split `last`), each play
-        is there once.
-        """
-        if self.facts.get("split") != "last":
-            return Sessions.join([self.train, self.validation])
-        return _join_once(self.train, self.validation)
+
+def join_known(train: Sessions, validation: Sessions, split: str) -> Sessions:
+    """Return training and validation sessions together, each play once.
+
+    In split `last` a validation session is a training session with one more play: it takes its
+    place. It is told by its user and start.
+    """
+    if split != "last":
+        return Sessions.join([train, validation])
+    pairs = zip(train.users.tolist(), train.times.tolist(), strict=True)
+    last = {pair: i for i, pair in enumerate(pairs)}
+    alone = np.ones(len(train), dtype=np.bool_)
+    for pair in zip(validation.users.tolist(), validation.times.tolist(), strict=True):
+        if (i := last.get(pair)) is not None:
+            alone[i] = False
+    joined = Sessions.join([train.take(alone), validation])
+    return joined.take(np.argsort(joined.times, kind="stable"))
 
 
 def fingerprint_of(parts: Iterable[Sessions], vocabulary: Vocabulary) -> str:
@@ -163,21 +175,6 @@ def load_prepared(folder: Path) -> Prepared:
         test=test,
         facts=facts,
     )
-
-
-def _join_once(train: Sessions, validation: Sessions) -> Sessions:
-    """Return `train` with its sessions replaced by the longer form they have in `validation`.
-
-    A session is told by its user and start. Sessions of which `train` has no play are added.
-    """
-    pairs = zip(train.users.tolist(), train.times.tolist(), strict=True)
-    last = {pair: i for i, pair in enumerate(pairs)}
-    alone = np.ones(len(train), dtype=np.bool_)
-    for pair in zip(validation.users.tolist(), validation.times.tolist(), strict=True):
-        if (i := last.get(pair)) is not None:
-            alone[i] = False
-    joined = Sessions.join([train.take(alone), validation])
-    return joined.take(np.argsort(joined.times, kind="stable"))
 
 
 def _read(path: Path, columns: str) -> dict[str, NDArray[Any]]:
