@@ -16,6 +16,7 @@ from segue.tasks.captioning.baselines import consensus, nearest, random_captions
 from segue.tasks.captioning.data.vocabulary import END, build_vocabulary
 from segue.tasks.captioning.diagnose import diagnose
 from segue.tasks.captioning.evaluate import EvaluateConfig, evaluate
+from segue.tasks.captioning.figures import draw_curves
 from segue.tasks.captioning.judging import Said
 from segue.tasks.captioning.metrics.bleu import bleu_corpus, bleu_counts
 from segue.tasks.captioning.metrics.cider import CiderD
@@ -123,8 +124,17 @@ def test_evaluate_lays_models_side_by_side(small: Small, tmp_path: Path) -> None
     write_evaluation(run, found)
     predictions = read_predictions(run / "captions.json")
     assert len(predictions) == 6
-    assert "paired" not in (run / "README.md").read_text()
+    assert (run / "figures" / "models.png").read_bytes().startswith(b"\x89PNG")
+    assert "](figures/models.png)" in (run / "README.md").read_text()
     assert "| self-critical | warm start | cider |" in (run / "README.md").read_text()
+
+
+def test_curves_are_drawn_of_what_was_logged(tmp_path: Path) -> None:
+    path = tmp_path / "figures" / "learning.png"
+    assert not draw_curves(path, [{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}])
+    assert not path.exists()
+    assert draw_curves(path, [{"step": n, "loss": 2.0 / n, "reward": n} for n in (1, 2, 3)])
+    assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_splits_are_found_by_name(small: Small) -> None:

@@ -22,6 +22,7 @@ from segue.core.errors import UsageError
 from segue.core.progress import Advance, silent
 from segue.core.tables import Data, EvaluationTable, Role
 from segue.tasks.captioning.baselines import consensus, drawn, hints, nearest, random_captions
+from segue.tasks.captioning.config import Device
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.judging import Said, say
 from segue.tasks.captioning.metrics.protocol import (
@@ -32,6 +33,7 @@ from segue.tasks.captioning.metrics.protocol import (
 from segue.tasks.captioning.metrics.score_file import protocol_table
 from segue.tasks.captioning.models.stored import load_captioner
 from segue.tasks.captioning.parts import Part, described, parts_of, submission
+from segue.tasks.captioning.pretrain import usable_device
 from segue.tasks.captioning.results import Group, collect, fits
 from segue.tasks.captioning.scores import Scored, Scorer, table_of
 
@@ -59,6 +61,8 @@ class EvaluateConfig(Config):
     """Whether METEOR's own program is asked, where it is installed."""
     protocol: bool = True
     """Whether captions are scored by ActivityNet's protocol, too."""
+    device: Device = "cpu"
+    """cpu or cuda; bits repeat on cpu only."""
     seed: int = Field(0, ge=0)
     """Of drawn captions."""
 
@@ -180,7 +184,8 @@ def _spoken(
     """Return row, role and captions of each way of speaking of one captioner."""
     stored = load_captioner(folder)
     fits(stored, data, folder)
-    network, words = stored.network, data.vocabulary.words
+    network = stored.network.to(usable_device(config.device))
+    words = data.vocabulary.words
 
     def texts(each: Sequence[Said]) -> list[str]:
         return [" ".join(sentence) for said in each for sentence in said.sentences(words)]

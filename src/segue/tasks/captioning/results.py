@@ -8,6 +8,7 @@ beside the run.
 
 from __future__ import annotations
 
+import json
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -160,13 +161,19 @@ def diagnosed(
 
 
 def write_evaluation(folder: Path, found: Evaluation) -> None:
-    """Write evaluation.json, the model card, and the captions of every run into its folder."""
+    """Write evaluation.json, model card and pictures, and the captions of every run."""
     from segue.core.card import write_card
+    from segue.tasks.captioning.figures import draw_curves, draw_models
+    from segue.tasks.captioning.metrics.protocol import EXACT_STEM
 
     for run, submission in found.submissions.items():
         write_json(Path(run) / "captions.json", submission)
     write_json(folder / "evaluation.json", found.to_dict())
-    write_card(folder, table=found.table)
+    figures = {"figures/models.png": "Models side by side, intervals over videos"}
+    draw_models(folder / "figures/models.png", found.table, ("cider", EXACT_STEM, "words"))
+    if draw_curves(folder / "figures/learning.png", _metrics(folder)):
+        figures["figures/learning.png"] = "Metrics while it learned"
+    write_card(folder, table=found.table, figures=figures)
 
 
 def print_evaluation(found: Evaluation) -> None:
@@ -183,6 +190,14 @@ def print_evaluation(found: Evaluation) -> None:
         sys.stdout.writelines(f"{printable(f'{who}: {text}')}\n" for who, text in sample.items())
         sys.stdout.write("\n")
     sys.stdout.writelines(f"{printable(note)}\n" for note in found.notes)
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    try:
+        lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+    except (OSError, ValueError):
+        return []
 
 
 def _facts(folder: Path) -> dict[str, Any]:
