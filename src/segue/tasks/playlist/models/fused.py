@@ -162,7 +162,16 @@ class Fused(SparseRecommender):
 
     def best(self, queries: Sessions, n: int) -> Best:
         """Return the best `n` candidates of each query and what the components say of them."""
-        return Best(*best_candidates(known_tracks(queries), n, *self._parts()))
+        size, n_components = (len(queries), n), len(COMPONENTS)
+        best = Best(
+            np.full(size, -1, dtype=np.int32),
+            np.zeros(size, dtype=np.float32),
+            np.zeros((*size, n_components), dtype=np.float32),
+            np.zeros((len(queries), n_components), dtype=np.float32),
+        )
+        arguments: tuple[Any, ...] = (known_tracks(queries), *self._parts(), *best)
+        best_candidates(*arguments)
+        return best
 
     def with_weights(self, weights: Narrow, factor_weights: Narrow) -> Fused:
         """Return a ranker over the same past with other weights."""

@@ -29,6 +29,7 @@ __all__ = [
     "keep_best",
     "known_tracks",
     "make_room",
+    "sort_best",
     "sum_rows",
 ]
 
@@ -152,6 +153,17 @@ def keep_best(keys: NDArray[np.int32], values: NDArray[np.float64], n: int, n_be
 
 
 @compiled
+def sort_best(keys: NDArray[np.int32], values: NDArray[np.float64], n: int) -> None:
+    """Sort the first `n` by falling values; equal ones by falling keys."""
+    for i in range(n // 2 - 1, -1, -1):
+        _sink(keys, values, i, n)
+    for last in range(n - 1, 0, -1):  # the worst of the heap goes to its end
+        keys[0], keys[last] = keys[last], keys[0]
+        values[0], values[last] = values[last], values[0]
+        _sink(keys, values, 0, last)
+
+
+@compiled
 def _sink(keys: NDArray[np.int32], values: NDArray[np.float64], i: int, n: int) -> None:
     key, value = keys[i], values[i]
     while True:
@@ -181,8 +193,9 @@ def make_room(
     size = max(2 * len(indices), used + wanted)
     more_indices = np.empty(size, dtype=np.int32)
     more_values = np.empty(size, dtype=np.float32)
-    more_indices[:used] = indices[:used]
-    more_values[:used] = values[:used]
+    for k in range(used):  # assigning slices would compile for a second longer
+        more_indices[k] = indices[k]
+        more_values[k] = values[k]
     return more_indices, more_values
 
 

@@ -164,7 +164,8 @@ def _add(work: Work, track: int, component: int, amount: float) -> None:
         work.filled[0] += 1
         work.slots[track] = slot
         work.tracks[slot] = track
-        work.raw[slot] = 0
+        for c in range(work.raw.shape[1]):
+            work.raw[slot, c] = 0
     work.raw[slot, component] += np.float32(amount)
 
 
@@ -273,11 +274,13 @@ def _compare_vectors(query: NDArray[np.int32], past: Past, form: Form, work: Wor
     together = np.zeros(len(newest), dtype=np.float32)
     weight = np.float32(1.0)
     for place in range(len(query) - 1, -1, -1):
-        together += weight * past.vectors[query[place]]
+        for d in range(len(together)):
+            together[d] += weight * past.vectors[query[place], d]
         weight *= np.float32(form.vector_decay)
     length = np.sqrt(_product(together, together))
     if length > 0:
-        together /= length
+        for d in range(len(together)):
+            together[d] /= length
     for k in range(work.filled[0]):
         vector = past.vectors[work.tracks[k]]
         work.raw[k, NEWEST_VECTOR] = max(np.float32(0), _product(newest, vector))

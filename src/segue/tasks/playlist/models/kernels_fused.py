@@ -8,7 +8,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.tasks.playlist.models.kernels import Rows, Table, compiled, keep_best, make_room
+from segue.tasks.playlist.models.kernels import (
+    Rows,
+    Table,
+    compiled,
+    keep_best,
+    make_room,
+    sort_best,
+)
 from segue.tasks.playlist.models.kernels_components import Form, Past, Work, find_candidates
 
 __all__ = ["best_candidates", "fused_rows"]
@@ -39,13 +46,16 @@ def fused_rows(
     indptr = np.zeros(n_queries + 1, dtype=np.int64)
     indices = np.empty(max(512 * n_queries, 1024), dtype=np.int32)
     values = np.empty(len(indices), dtype=np.float32)
+    maxima = np.empty(len(weights), dtype=np.float32)
     used = 0
     for q in range(n_queries):
         query = queries.tracks[queries.offsets[q] : queries.offsets[q + 1]]
         n = find_candidates(query, past, form, work)
         indices, values = make_room(indices, values, used, n)
-        indices[used : used + n] = work.tracks[:n]
-        _scores(query, n, work, weights, factors, heard, _maxima(n, work), values[used:])
+        for k in range(n):
+            indices[used + k] = work.tracks[k]
+        _find_maxima(n, work, maxima)
+        _scores(query, n, work, weights, factors, heard, maxima, values[used:])
         used += n
         indptr[q + 1] = used
     return Table(indptr, indices[:used], values[:used])
@@ -54,57 +64,63 @@ def fused_rows(
 @compiled
 def best_candidates(
     queries: Rows,
-    n_best: int,
     past: Past,
     form: Form,
     work: Work,
     weights: NDArray[np.float32],
     factors: NDArray[np.float32],
     heard: float,
-) -> tuple[NDArray[np.int32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Return the best candidates, best first, and what the components say.
+    tracks: NDArray[np.int32],
+    scores: NDArray[np.float32],
+    raw: NDArray[np.float32],
+    maxima: NDArray[np.float32],
+) -> None:
+    """Fill in the best candidates, best first, and what the components say.
 
-    Returns:
-        Tracks [B, N], -1 where there are fewer; their scores [B, N]; the components [B, N, C], as
-        they are; the greatest value of each among all candidates, [B, C].
+    Args:
+        queries: [B].
+        past: what was fitted.
+        form: constants.
+        work: room.
+        weights: of the components, [C].
+        factors: of the tracks, [V].
+        heard: factor of tracks of the query.
+        tracks: filled, [B, N]; left alone where there are fewer.
+        scores: filled, [B, N].
+        raw: filled with the components as they are, [B, N, C].
+        maxima: filled with the greatest value of each among all candidates, [B, C].
     """
-    n_queries = len(queries.offsets) - 1
-    tracks = np.full((n_queries, n_best), -1, dtype=np.int32)
-    scores = np.zeros((n_queries, n_best), dtype=np.float32)
-    raw = np.zeros((n_queries, n_best, len(weights)), dtype=np.float32)
-    maxima = np.zeros((n_queries, len(weights)), dtype=np.float32)
     values = np.empty(len(factors), dtype=np.float32)
     sorting = np.empty(len(factors))
     slots = np.empty(len(factors), dtype=np.int32)
-    for q in range(n_queries):
+    for q in range(len(tracks)):
         query = queries.tracks[queries.offsets[q] : queries.offsets[q + 1]]
         n = find_candidates(query, past, form, work)
-        maxima[q] = _maxima(n, work)
+        _find_maxima(n, work, maxima[q])
         _scores(query, n, work, weights, factors, heard, maxima[q], values)
         for k in range(n):
             slots[k] = -work.tracks[k]  # of equals the first in the vocabulary is kept
             sorting[k] = values[k]
             work.slots[work.tracks[k]] = k
-        kept = keep_best(slots, sorting, n, n_best)
-        order = np.argsort(slots[:kept], kind="mergesort")[::-1]
-        order = order[np.argsort(-sorting[:kept][order], kind="mergesort")]
+        kept = keep_best(slots, sorting, n, tracks.shape[1])
+        sort_best(slots, sorting, kept)
         for k in range(kept):
-            track = -slots[order[k]]
-            tracks[q, k] = track
-            scores[q, k] = sorting[order[k]]
-            raw[q, k] = work.raw[work.slots[track]]
+            tracks[q, k] = -slots[k]
+            scores[q, k] = sorting[k]
+            slot = work.slots[-slots[k]]
+            for c in range(len(weights)):
+                raw[q, k, c] = work.raw[slot, c]
         for k in range(n):
             work.slots[work.tracks[k]] = -1
-    return tracks, scores, raw, maxima
 
 
 @compiled
-def _maxima(n: int, work: Work) -> NDArray[np.float32]:
-    greatest = np.zeros(work.raw.shape[1], dtype=np.float32)
+def _find_maxima(n: int, work: Work, maxima: NDArray[np.float32]) -> None:
+    for c in range(len(maxima)):
+        maxima[c] = 0
     for k in range(n):
-        for c in range(len(greatest)):
-            greatest[c] = max(greatest[c], work.raw[k, c])
-    return greatest
+        for c in range(len(maxima)):
+            maxima[c] = max(maxima[c], work.raw[k, c])
 
 
 @compiled
