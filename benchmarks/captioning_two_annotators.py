@@ -7,8 +7,8 @@ ACTIVITYNET is the folder of ActivityNet Captions (val_1 and val_2, CSV or JSON,
 The features are a PROXY made of the other annotator's sentences (`two_annotators.build`), so this
 measures language and learning, never vision.
 
-Stages, each taken up where it stopped; `--stage all` (default) does them all, the three of
-training and diagnosis side by side:
+Stages, each taken up where it stopped; `--stage all` (default) does them all, what waits for
+nothing else side by side:
 
     build      OUT/data: 60 / 10 / 30 per cent of the videos, both directions
     warm       OUT/warm/N: captioners by `pretrain`, seeds 0 .. --warm - 1
@@ -52,9 +52,15 @@ from segue.tasks.captioning.scores import Scored, Scorer, table_of
 from segue.tasks.captioning.tune import tune
 from segue.tasks.captioning.two_annotators import PROXY, build
 
-GROUPS = (("build",), ("warm",), ("tune", "control", "diagnose"), ("say",), ("evaluate",))
+GROUPS = (
+    ("build",),
+    ("warm",),
+    ("tune", "control", "diagnose", "say"),  # what the warm starts say waits for no tuning
+    ("say",),
+    ("evaluate",),
+)
 """Stages; those of a group go side by side."""
-STAGES = tuple(stage for group in GROUPS for stage in group)
+STAGES = tuple(dict.fromkeys(stage for group in GROUPS for stage in group))
 SAMPLES, TEMPERATURE, BEAMS, LIMIT = 10, 0.4, 3, 30
 ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
