@@ -106,18 +106,22 @@ def _neighbours(
     indptr = np.zeros(n_tracks + 1, dtype=np.int64)
     indices = np.empty(1024, dtype=np.int32)
     values = np.empty(1024, dtype=np.float32)
-    roots = np.empty(n_tracks)
+    inverse = np.empty(n_tracks)
     for t in range(n_tracks):
-        roots[t] = np.sqrt(index.starts[t + 1] - index.starts[t])
+        inverse[t] = 1.0 / np.sqrt(max(index.starts[t + 1] - index.starts[t], 1))
     together = np.zeros(n_tracks, dtype=np.int32)
     touched = np.empty(n_tracks, dtype=np.int32)
     similarity = np.empty(n_tracks)
+    begins = np.empty(len(rows.tracks), dtype=np.int32)
+    ends = np.empty(len(rows.tracks), dtype=np.int32)
+    for k in range(len(rows.tracks)):  # looked up beforehand: the loop below waits for less memory
+        s = index.owners[index.places[k]]
+        begins[k], ends[k] = rows.offsets[s], rows.offsets[s + 1]
     used = 0
     for t in range(n_tracks):
         n = 0
         for k in range(index.starts[t], index.starts[t + 1]):
-            s = index.owners[index.places[k]]
-            for p in range(rows.offsets[s], rows.offsets[s + 1]):
+            for p in range(begins[k], ends[k]):
                 other = rows.tracks[p]
                 if together[other] == 0:
                     touched[n] = other
@@ -128,7 +132,7 @@ def _neighbours(
             other = touched[k]
             if keep_self or other != t:
                 touched[kept] = other
-                similarity[kept] = together[other] / (roots[t] * roots[other])
+                similarity[kept] = together[other] * (inverse[t] * inverse[other])
                 kept += 1
             together[other] = 0
         kept = keep_best(touched, similarity, kept, n_neighbours)
