@@ -18,6 +18,7 @@ from segue.tasks.captioning.config import TuneConfig
 from segue.tasks.captioning.data.vocabulary import PADDING, START, UNKNOWN
 from segue.tasks.captioning.losses import warm_start_loss
 from segue.tasks.captioning.metrics.judge import CaptionBatch, Judge
+from segue.tasks.captioning.models.attention import Packing
 from segue.tasks.captioning.models.decoding import Captions, repeat_memory, sample, speakable
 from segue.tasks.captioning.models.encoder import Memory
 from segue.tasks.captioning.models.network import Captioner
@@ -59,28 +60,30 @@ class SelfCritical:
         items = np.repeat(batch.segments, config.samples)
         total, parts = self._reward(CaptionBatch.of(self._judge, words, items))
         paid = advantages(total.reshape(-1, config.samples), config.advantage_clip)
-        read = self._read(network, repeat_memory(memory, config.samples), drawn.words)
+        read, packing = self._read(network, repeat_memory(memory, config.samples), drawn.words)
+        target = packing.pack(drawn.words[..., None])[:, 0]
+        spoken = target != PADDING  # not after the word that ends a caption
         said = torch.log_softmax(read / config.temperature, dim=-1)
-        spoken = drawn.words != PADDING
-        log_p = said.gather(-1, drawn.words[..., None])[..., 0].masked_fill(~spoken, 0.0)
-        weights = torch.from_numpy(paid.ravel()).to(log_p)
+        log_p = said.gather(-1, target[:, None])[:, 0].masked_fill(~spoken, 0.0)
+        weights = torch.from_numpy(np.repeat(paid.ravel(), drawn.words.shape[1])).to(log_p)
+        weights = packing.pack(weights.view(drawn.words.shape)[..., None])[:, 0]
         n_words = spoken.sum()
-        loss = -(weights[:, None] * log_p).sum() / n_words
+        loss = -(weights * log_p).sum() / n_words
         found = {f"reward_{name}": float(values.mean()) for name, values in parts.items()}
         found["reward"] = float(total.mean())
         found["sampled_words"] = float(drawn.lengths.float().mean())
         if config.cross_entropy:
-            target = batch.words[:, 1:]
-            target = torch.where(target == UNKNOWN, PADDING, target)
-            human = network(memory, batch.words[:, :-1]).log_probs
-            loss = loss + config.cross_entropy * warm_start_loss(human, target, config.smoothing)
+            human, there = network.rows(memory, batch.words[:, :-1])
+            wanted = there.pack(batch.words[:, 1:, None])[:, 0]
+            wanted = torch.where(wanted == UNKNOWN, PADDING, wanted)
+            loss = loss + config.cross_entropy * warm_start_loss(human, wanted, config.smoothing)
         if self._warm is not None:
             with torch.no_grad():
                 kept = self._warm.encode(batch.streams)
-                prior = self._read(self._warm, repeat_memory(kept, config.samples), drawn.words)
+                prior, _ = self._read(self._warm, repeat_memory(kept, config.samples), drawn.words)
                 prior = torch.log_softmax(prior, dim=-1)
             own = torch.log_softmax(read, dim=-1)
-            kl = (own.exp() * (own - prior)).sum(-1).masked_fill(~spoken, 0.0).sum() / n_words
+            kl = (own.exp() * (own - prior)).sum(-1)[spoken].sum() / n_words
             loss = loss + config.kl * kl
             found["kl"] = kl.item()
         return loss, found
@@ -95,11 +98,11 @@ class SelfCritical:
         )
 
     @staticmethod
-    def _read(network: Captioner, memory: Memory, words: Tensor) -> Tensor:
-        """Return what may be said after each word, [B K, L, V]: log-probabilities."""
+    def _read(network: Captioner, memory: Memory, words: Tensor) -> tuple[Tensor, Packing]:
+        """Return what may be said after each real word, [N, V], and where these stand."""
         first = torch.full_like(words[:, :1], START)
-        log_probs = network(memory, torch.cat([first, words[:, :-1]], dim=1)).log_probs
-        return speakable(log_probs)
+        log_probs, packing = network.rows(memory, torch.cat([first, words[:, :-1]], dim=1))
+        return speakable(log_probs, packing.positions), packing
 
 
 def advantages(rewards: Floats, most: float) -> Floats:

@@ -173,15 +173,22 @@ def repeat_memory(memory: Memory, times: int) -> Memory:
     return replace(memory, times=memory.times * times)
 
 
-def speakable(log_probs: Tensor) -> Tensor:
-    """Return the log-probabilities of what may be said after each word of captions, [B, L, V].
+def speakable(log_probs: Tensor, positions: Tensor | None = None) -> Tensor:
+    """Return the log-probabilities of what may be said after words, of the same shape.
 
     Unknown, padding and start are never said, and a caption does not end before its first word.
+
+    Args:
+        log_probs: of the next word, [B, L, V], or of N words anywhere, [N, V].
+        positions: place of each of N words in its caption, [N]; 0 is the start word.
     """
-    bars = torch.zeros(log_probs.shape[1:], dtype=torch.bool, device=log_probs.device)
-    bars[:, list(_BANNED)] = True
-    bars[0, END] = True
-    return torch.log_softmax(log_probs.masked_fill(bars, _NEVER), dim=-1)
+    bars = torch.tensor(_BANNED, device=log_probs.device)
+    allowed = log_probs.index_fill(-1, bars, _NEVER)
+    if positions is None:
+        allowed[:, 0, END] = _NEVER
+    else:
+        allowed[positions == 0, END] = _NEVER
+    return torch.log_softmax(allowed, dim=-1)
 
 
 def _allowed(log_probs: Tensor, place: int) -> Tensor:

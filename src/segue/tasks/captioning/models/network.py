@@ -134,6 +134,27 @@ class Captioner(nn.Module):
             boundaries: [B, L], where phrases end, when the critic has been asked before; default:
                 asks it.
         """
+        packing, joined, boundaries, manager_value = self._read(memory, words, boundaries)
+        return Read(
+            log_probs=packing.unpack(self.worker(joined, self.embedding.weight)),
+            boundaries=boundaries,
+            worker_value=packing.unpack(self.worker_value(joined)[:, None])[..., 0],
+            manager_value=manager_value,
+        )
+
+    def rows(self, memory: Memory, words: Tensor) -> tuple[Tensor, Packing]:
+        """Return the log-probabilities of `forward` at real words only, [N, V], and where they are.
+
+        Nothing is computed, or kept for the gradient, of padding.
+        """
+        packing, joined, _, _ = self._read(memory, words, None)
+        log_probs: Tensor = self.worker(joined, self.embedding.weight)
+        return log_probs, packing
+
+    def _read(
+        self, memory: Memory, words: Tensor, boundaries: Tensor | None
+    ) -> tuple[Packing, Tensor, Tensor, Tensor | None]:
+        """Return the places of real words, what the worker says them from, and as in `Read`."""
         length = words.shape[1]
         real = words != self.padding
         real[:, 0] = True  # the first word may always be seen, so nobody looks at nothing
@@ -158,12 +179,9 @@ class Captioner(nn.Module):
         joined = self.worker.join(
             features, goals, packing, self.worker.remember(features, packing), mask
         )
-        return Read(
-            log_probs=packing.unpack(self.worker(joined, self.embedding.weight)),
-            boundaries=torch.zeros_like(real) if boundaries is None else boundaries,
-            worker_value=packing.unpack(self.worker_value(joined)[:, None])[..., 0],
-            manager_value=manager_value,
-        )
+        if boundaries is None:
+            boundaries = torch.zeros_like(real)
+        return packing, joined, boundaries, manager_value
 
     @torch.no_grad()
     def boundaries(self, words: Tensor) -> Tensor:
