@@ -13,7 +13,7 @@ from segue.tasks.captioning.models.decoding import (
     speakable,
 )
 from segue.tasks.captioning.models.network import Captioner
-from tests.tasks.captioning.tiny_network import some, streams, tiny
+from tests.tasks.captioning.tiny_network import sayable, some, streams, tiny
 
 LIMIT = 12
 END, PADDING = 3, 1
@@ -37,7 +37,11 @@ def judged(network: Captioner, found: Captions, temperature: float = 1.0) -> tor
         if len(words) != 5:
             memory = repeat_memory(memory, len(words) // 5)
         read = network(memory, torch.cat([first, words[:, :-1]], 1)).log_probs
-    said = torch.log_softmax(speakable(read) / temperature, -1)
+    said = torch.log_softmax(sayable(read) / temperature, -1)
+    rows = words.shape[0] * words.shape[1]
+    places = torch.arange(words.shape[1]).repeat(words.shape[0])
+    packed = torch.log_softmax(speakable(read.view(rows, -1), places), -1).view(read.shape)
+    assert torch.allclose(packed.exp(), sayable(read).exp(), atol=1e-5)
     return said.gather(-1, words[..., None])[..., 0].masked_fill(words == PADDING, 0.0).sum(1)
 
 
@@ -61,7 +65,7 @@ def test_greedy_says_the_likeliest_word_each_time(network: Captioner) -> None:
     words = torch.full((5, 1), 2)
     for place in range(LIMIT):
         with torch.no_grad():
-            read = speakable(network(memory, words).log_probs)[:, -1]
+            read = sayable(network(memory, words).log_probs)[:, -1]
         best = read.argmax(1)
         going = ~(found.words[:, :place] == END).any(1)
         assert torch.equal(best[going], found.words[going, place])
@@ -86,7 +90,7 @@ def test_samples_follow_the_distribution(network: Captioner) -> None:
         assert torch.allclose(found.log_probs, judged(network, found, temperature), atol=1e-3)
         with torch.no_grad():
             first = network.step(torch.full((5,), 2), network.start(network.encode(streams())))
-        chances = torch.softmax(speakable(first[:, None])[:, 0] / temperature, -1)
+        chances = torch.softmax(sayable(first[:, None])[:, 0] / temperature, -1)
         counted = torch.zeros(5, 40)
         for row, word in enumerate(found.words[:, 0].tolist()):
             counted[row // 200, word] += 1 / 200
@@ -132,7 +136,7 @@ def all_of_two(network: Captioner) -> torch.Tensor:
     memory = network.encode(streams())
     first = torch.full((5,), 2)
     with torch.no_grad():
-        start = speakable(network.step(first, network.start(memory))[:, None])[:, 0]
+        start = sayable(network.step(first, network.start(memory))[:, None])[:, 0]
         best = torch.full((5,), -np.inf)
         for word in range(4, 40):
             state = network.start(memory)

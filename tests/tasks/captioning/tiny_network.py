@@ -32,7 +32,7 @@ def tiny(seed: int = 0, **changes: Any) -> Captioner:
             read = torch.arange(4, N_WORDS).view(3, 12)
             if isinstance(network.critic, SegmentCritic):
                 logits, _ = network.critic(read, network.embedded(read))
-                network.critic.out.bias -= logits.median()
+                network.critic.out.bias.sub_(logits.median())
             else:
                 network.critic.ends[::2] = True
     return network
@@ -68,3 +68,14 @@ def captions(seed: int = 2, n: int = 5, length: int = 9) -> torch.Tensor:
     for row in range(n):
         words[row, length - row % 4 :] = 1
     return words
+
+
+def sayable(log_probs: torch.Tensor) -> torch.Tensor:
+    """Return the log-probabilities of what may be said, [B, L, V], by the rules in words.
+
+    Never the unknown word, padding or start, and no end before the first word.
+    """
+    allowed = log_probs.clone()
+    allowed[..., :3] = -torch.inf
+    allowed[:, 0, 3] = -torch.inf
+    return torch.log_softmax(allowed, -1)

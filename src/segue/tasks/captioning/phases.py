@@ -65,6 +65,7 @@ class WorkerManager:
         self._network, self._judge, self._config, self._rng = network, judge, config, rng
         self._nltk = names == {"meteor_nltk"}
         self._managing: bool | None = None
+        self._words_learn = network.embedding.weight.requires_grad
 
     def update(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, float]]:
         """Return the loss of a batch and what is to be logged of it."""
@@ -138,3 +139,5 @@ class WorkerManager:
             part.requires_grad_(managing)
         for part in nn.ModuleList(worker):
             part.requires_grad_(not managing)
+        # Words that learn are the worker's, who may share them with what it says.
+        network.embedding.weight.requires_grad_(self._words_learn and not managing)
