@@ -82,6 +82,9 @@ def test_tables_on_the_pages_name_every_entry() -> None:
     from segue.score.export import EXPORTERS
     from segue.tasks.captioning.rewards import REWARDS as CAPTIONING_REWARDS
     from segue.tasks.melody.rewards import REWARDS as MELODY_REWARDS
+    from segue.tasks.playlist.agents import AGENTS as PLAYLIST_AGENTS
+    from segue.tasks.playlist.models import MODELS
+    from segue.tasks.playlist.rewards import REWARDS as PLAYLIST_REWARDS
     from segue.tasks.soundtrack.agents import AGENTS
     from segue.tasks.soundtrack.rewards import REWARDS
 
@@ -94,6 +97,9 @@ def test_tables_on_the_pages_name_every_entry() -> None:
     captioning = (ROOT / "docs/tasks/captioning.md").read_text()
     for name in CAPTIONING_REWARDS:
         assert f"| `{name}` |" in captioning, name
+    playlist = (ROOT / "docs/tasks/playlist.md").read_text()
+    for name in [*PLAYLIST_REWARDS, *PLAYLIST_AGENTS, *MODELS]:
+        assert f"| `{name}` |" in playlist, name
     install = (ROOT / "docs/install.md").read_text()
     for name in set(EMBEDDERS) - {"affect"}:
         assert f"| `{name}` |" in install, name
@@ -118,6 +124,16 @@ def test_tables_on_the_pages_name_every_entry() -> None:
         "segue.tasks.melody.generate:GenerateConfig",
         "segue.tasks.melody.prepare:PrepareConfig",
         "segue.tasks.melody.pretrain:PretrainConfig",
+        "segue.tasks.playlist.agents.config:NextTrackConfig",
+        "segue.tasks.playlist.agents.config:PlaylistConfig",
+        "segue.tasks.playlist.agents.config:TuneConfig",
+        "segue.tasks.playlist.config:EvaluateConfig",
+        "segue.tasks.playlist.config:PretrainConfig",
+        "segue.tasks.playlist.data.config:PrepareConfig",
+        "segue.tasks.playlist.models.fused:FusedConfig",
+        "segue.tasks.playlist.models.item_cf:ItemCFConfig",
+        "segue.tasks.playlist.models.reranker:RerankerConfig",
+        "segue.tasks.playlist.models.sasrec_config:SASRecConfig",
     ],
 )
 def test_every_setting_is_described(target: str) -> None:
