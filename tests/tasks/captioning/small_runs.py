@@ -23,7 +23,12 @@ WHO = ("a man", "a woman", "a dog", "a child")
 DOES = ("plays the drums", "runs down the hill", "jumps over a wall", "sings on the stage")
 WARM = PretrainConfig.load(
     Path(__file__).parents[3] / "src/segue/tasks/captioning/presets/smoke.toml",
-    ["epochs=40", "learning_rate=5e-3", "network.dropout=0.0"],
+    [
+        "epochs=25",
+        "learning_rate=5e-3",
+        "network.dropout=0.0",
+        "network.critic.kind=words",
+    ],
 )
 TUNE = TuneConfig(updates=4, batch=8, samples=2, limit=10, warmup=1, evaluate_every=4,
                   evaluate_n=10)  # fmt: skip
