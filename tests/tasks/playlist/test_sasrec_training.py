@@ -144,6 +144,23 @@ def test_every_loss_falls(loss: str, shared: bool) -> None:
     assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
 
 
+def test_repeats_are_learned_and_the_newest_track_is_not() -> None:
+    # A session is three tracks and then its first one again. Without competition of the session's
+    # own tracks a sampled loss hardly sees them: 16 draws of 30.
+    rng = np.random.default_rng(0)
+    lists = [list(rng.choice(V, 3, replace=False)) for _ in range(600)]
+    sessions = Sessions.from_lists([[*tracks, tracks[0]] for tracks in lists])
+    queries = Sessions.from_lists([list(rng.choice(V, 3, replace=False)) for _ in range(200)])
+    targets = np.array([queries[i][0] for i in range(200)], dtype=np.int32)
+    config = SASRecConfig.parse(SMALL | {"epochs": 12, "learning_rate": 0.02, "negatives": 4})
+    hits = {}
+    for again in (True, False):
+        model = SASRec(config.model_copy(update={"again": again})).fit(sessions, V)
+        hits[again] = float((model.ranks(queries, targets) == 1).mean())
+    assert hits[True] >= 0.9  # by chance 1 of 30
+    assert hits[False] < 0.5
+
+
 def test_the_plateau_schedule_halves_the_rate() -> None:
     steady = trained(validation=True, epochs=9, learning_rate=0.02, schedule="constant")
     halved = trained(validation=True, epochs=9, learning_rate=0.02, schedule="plateau")

@@ -120,7 +120,10 @@ class SASRec(Recommender):
 
     @cached_property
     def item_vectors(self) -> Narrow:
-        """What a state is multiplied with to get the logits, less `item_bias`, [V, D]."""
+        """What a state is multiplied with to get logits, [V, D].
+
+        `score` adds `item_bias`, and to tracks of the query what a repeat is worth.
+        """
         return self._forward.item_vectors()
 
     @property
@@ -182,6 +185,8 @@ class SASRec(Recommender):
         out = None if out is None else out[: len(queries)]
         logits: Narrow = np.matmul(states, self.item_vectors.T, out=out)
         logits += self.item_bias
+        rows, tracks, bonus = self._forward.again(queries, states)
+        logits[rows, tracks] += bonus
         known = np.bincount(queries.owners()[queries.tracks >= 0], minlength=len(queries))
         logits[known == 0] = np.log1p(self._arrays["plays"])
         return logits

@@ -54,6 +54,13 @@ class SASRecConfig(Config):
     zero_blocks: bool = True
     """Whether the last layer of each half block starts at zero, so that the untrained network
     answers with the newest track's vector; else Xavier's draw, as in the original."""
+    again: bool = True
+    """Whether the tracks of the session compete with the target in every update, with a learned
+    bonus for how long ago they were heard; own choice, see `sasrec_objective`."""
+    again_bonus: float = 2.5
+    """Added to the learned bonus when training is over. The training sessions' new tracks are known
+    better than those of later sessions will be, so repeats are learned as too unlikely; chosen on
+    validation sessions."""
     dropout: float = Field(0.25, ge=0, lt=1)
     """Of vectors and of the output of each half block (paper: 0.2 and 0.5; original: 0.2)."""
     attention_dropout: float = Field(0.0, ge=0, lt=1)

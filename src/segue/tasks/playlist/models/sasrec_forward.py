@@ -52,6 +52,8 @@ class SASRecForward:
                 f"blocks.{i}.wide.weight": (wide, width),
                 f"blocks.{i}.narrow.weight": (width, wide),
             }
+        if config.again:
+            shapes |= {"again": (config.length,), "gate": (width,)}
         for name, shape in shapes.items():
             if name not in self._weights or self._weights[name].shape != shape:
                 raise DataError(f"a SASRec model without a weight {name} of shape {shape}")
@@ -77,6 +79,24 @@ class SASRecForward:
         if self.config.output == "dot":
             return found
         return found * np.exp(self._weights["log_scale"])
+
+    def again(
+        self, queries: Sessions, states: Narrow
+    ) -> tuple[NDArray[np.int64], NDArray[np.int32], Narrow]:
+        """Return what is added to the logits of tracks that were heard: query, track, bonus."""
+        known = queries.tracks >= 0
+        tracks, rows = queries.tracks[known], queries.owners()[known]
+        stops = np.cumsum(np.bincount(rows, minlength=len(queries)))
+        distance = stops[rows] - 1 - np.arange(len(rows))
+        read = (distance < self.config.length) & ("again" in self._weights)
+        rows, tracks, distance = rows[read][::-1], tracks[read][::-1], distance[read][::-1]
+        # The newest of equal tracks counts; it comes first now.
+        newest = np.unique(rows * len(self._vectors) + tracks, return_index=True)[1]
+        rows, tracks, distance = rows[newest], tracks[newest], distance[newest]
+        if not len(rows):
+            return rows, tracks, np.zeros(0, dtype=np.float32)
+        bonus: Narrow = self._weights["again"][distance] + (states @ self._weights["gate"])[rows]
+        return rows, tracks, bonus
 
     def item_vectors(self) -> Narrow:
         """Return what a state is multiplied with to get logits, [V, D]."""

@@ -9,7 +9,7 @@ With `s` the target's logit, `n_j` those of the `K` tracks that it is told from:
     bce              -log sigmoid(s) - sum_j log(1 - sigmoid(n_j))      (Kang and McAuley 2018)
     gbce             -beta log sigmoid(s) - sum_j log(1 - sigmoid(n_j)) (Petrov and Macdonald 2023)
 
-all as means over the `P` targets of a batch; the binary ones are divided by K + 1.
+all as means over the `P` targets of a batch.
 """
 
 from __future__ import annotations
@@ -55,11 +55,12 @@ class SharedSoftmax(torch.autograd.Function):
     def forward(
         ctx: Any,
         states: Tensor,
-        wanted: Tensor,
-        wanted_bias: Tensor,
+        target: Tensor,
+        near: Tensor,
         others: Tensor,
         others_bias: Tensor,
-        own: Tensor,
+        rows: Tensor,
+        columns: Tensor,
         room: Room,
     ) -> Tensor:
         """Return the mean loss.
@@ -67,30 +68,32 @@ class SharedSoftmax(torch.autograd.Function):
         Args:
             ctx: torch's.
             states: [P, D].
-            wanted: vectors of the targets, [P, D].
-            wanted_bias: [P].
+            target: logits of the targets, [P].
+            near: logits of tracks that only one target each is told from, [P, N].
             others: vectors of the other tracks, [K, D].
             others_bias: their biases with the correction, [K].
-            own: number of the target among the other tracks, where it is left out, else -1, [P].
+            rows: with `columns`, pairs of a target and another track that is none to it.
+            columns: see `rows`.
             room: for the logits.
         """
         n = states.shape[0]
         logits = room(n, others.shape[0])
         torch.addmm(others_bias, states, others.T, out=logits)
-        rows = torch.nonzero(own >= 0)[:, 0]
-        logits[rows, own[rows]] = -torch.inf
-        target = (states * wanted).sum(dim=1) + wanted_bias
+        logits[rows, columns] = -torch.inf
         top = torch.maximum(logits.amax(dim=1), target)
+        if near.shape[1]:
+            top = torch.maximum(top, near.amax(dim=1))
         logits.sub_(top[:, None]).exp_()
         own_part = (target - top).exp_()
-        whole = logits.sum(dim=1) + own_part
+        of_near = (near - top[:, None]).exp_()
+        whole = logits.sum(dim=1) + own_part + of_near.sum(dim=1)
         loss = (whole.log() + top - target).mean()
-        logits.mul_((1 / (n * whole))[:, None])
-        pull = (own_part / whole - 1) / n
+        weights = (1 / (n * whole))[:, None]
+        logits.mul_(weights)
         ctx.save_for_backward(
-            torch.addmm(wanted * pull[:, None], logits, others),
-            states * pull[:, None],
-            pull,
+            logits @ others,
+            (own_part / whole - 1) / n,
+            of_near.mul_(weights),
             logits.T @ states,
             logits.sum(dim=0),
         )
@@ -99,7 +102,7 @@ class SharedSoftmax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Return the gradients that were worked out in `forward`."""
-        return (*(gradient * part for part in ctx.saved_tensors), None, None)
+        return (*(gradient * part for part in ctx.saved_tensors), None, None, None)
 
 
 class GatheredLogits(torch.autograd.Function):
@@ -146,7 +149,7 @@ def softmax_loss(target: Tensor, others: Tensor) -> Tensor:
 def binary_loss(target: Tensor, others: Tensor, power: float = 1.0) -> Tensor:
     """Return the mean binary loss of logits [P] and [P, K]; minus infinity leaves one out."""
     positive = power * functional.softplus(-target)
-    return (positive + functional.softplus(others).sum(dim=1)).mean() / (1 + others.shape[1])
+    return (positive + functional.softplus(others).sum(dim=1)).mean()
 
 
 def calibrated_power(negatives: int, n_tracks: int, calibration: float) -> float:

@@ -30,6 +30,11 @@ from segue.tasks.playlist.models.sasrec_config import SASRecConfig
 __all__ = ["SASRecNetwork"]
 
 
+_FORGETTING = 0.35
+"""How much of a cosine of 1 the tracks of the session lack at first: own choice, so that the newest
+track does not lead the untrained list."""
+
+
 class SASRecNetwork(nn.Module):
     """The blocks; weights are drawn from `generator`, and so is what dropout drops.
 
@@ -48,6 +53,10 @@ class SASRecNetwork(nn.Module):
         if config.output == "dot":
             self.norm = nn.LayerNorm(config.dimension)
             self.log_scale.requires_grad_(False)
+        if config.again:
+            first = -_FORGETTING * config.scale if config.output == "cosine" else 0.0
+            self.again = nn.Parameter(torch.full((config.length,), first))
+            self.gate = nn.Parameter(torch.zeros(config.dimension))
         if config.positions in ("learned", "sinusoidal"):
             places = _sines(config.length, config.dimension)
             if config.positions == "learned":
@@ -71,6 +80,16 @@ class SASRecNetwork(nn.Module):
         for block in self.blocks:
             x = block(x, self)
         return self.norm(x) if config.output == "dot" else x
+
+    def bonus(self, states: Tensor) -> Tensor:
+        """Return what is added at a place to the logit of each track before it, [B, T, T].
+
+        Args:
+            states: as `logits_of` returns them, [B, T, D].
+        """
+        steps = torch.arange(states.shape[1])
+        distance = (steps[:, None] - steps).clamp(min=0)
+        return self.again[distance] + (states @ self.gate)[..., None]
 
     def drop(self, x: Tensor, share: float) -> Tensor:
         """Set a share of the numbers to zero while training."""

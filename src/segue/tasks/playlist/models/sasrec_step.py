@@ -15,22 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from torch.nn import functional
 
 from segue.core.seeding import generator
 from segue.tasks.playlist.models.sasrec_adam import RowAdam
 from segue.tasks.playlist.models.sasrec_batches import Batch
 from segue.tasks.playlist.models.sasrec_config import SASRecConfig
-from segue.tasks.playlist.models.sasrec_losses import (
-    GatheredLogits,
-    Room,
-    SharedSoftmax,
-    binary_loss,
-    calibrated_power,
-    softmax_loss,
-)
 from segue.tasks.playlist.models.sasrec_network import SASRecNetwork
+from segue.tasks.playlist.models.sasrec_objective import Objective, Places
 from segue.tasks.playlist.models.track_vectors import track_vectors
 from segue.tasks.playlist.sessions import Sessions
 
@@ -54,11 +46,10 @@ class Learner:
         self.plays = np.bincount(sessions.tracks[sessions.tracks >= 0], minlength=n_tracks)
         seed = int(generator(config.seed, "sasrec network").integers(2**62))
         self.random = torch.Generator().manual_seed(seed)
-        self.negatives = generator(config.seed, "sasrec negatives")
+        self.objective = Objective(config, self.plays)
         self.network = SASRecNetwork(config, self.random)
         self.vectors = _first_vectors(config, sessions, n_tracks)
         self.bias = np.zeros((n_tracks, 1), dtype=np.float32)
-        self._room = Room()
         self._numbers = np.zeros(n_tracks, dtype=np.int64)
         self._adams = {
             "vectors": RowAdam(self.vectors, config.betas, config.weight_decay),
@@ -71,14 +62,6 @@ class Learner:
         for name, weights in self._groups.items():
             decay = config.weight_decay if name == "matrices" else 0.0
             self._adams[name] = RowAdam(_joined(weights), config.betas, decay)
-        self._heard: Longs = np.flatnonzero(self.plays)
-        share = np.where(self.plays > 0, self.plays.astype(np.float64), 0) ** config.negative_power
-        share[self.plays == 0] = 0
-        share /= share.sum()
-        self._sums = np.cumsum(share)
-        # A track in every K-th draw would be drawn once: what its logit is corrected by.
-        self._offsets = -np.log(np.maximum(share * config.negatives, 1e-30)).astype(np.float32)
-        self._power = calibrated_power(config.negatives, n_tracks, config.calibration)
 
     def update(self, batch: Batch, rate: float, step: int) -> float:
         """Learn from a batch; return its loss.
@@ -90,19 +73,16 @@ class Learner:
         """
         real = batch.targets >= 0
         wanted = batch.targets[real]
-        drawn = self._draw(len(wanted))
-        if self.config.loss == "softmax":
-            rows, places = np.arange(len(self.plays)), [batch.inputs, wanted, drawn]
-        else:
-            rows, places = self._numbered(batch.inputs, wanted, drawn)
-        read_at, wanted_at, drawn_at = map(torch.from_numpy, places)
+        drawn = self.objective.draw(len(wanted))
+        rows, places = np.arange(len(self.plays)), Places(batch.inputs, wanted, drawn)
+        if self.config.loss != "softmax":
+            rows, places = self._numbered(places)
         table = torch.from_numpy(self.vectors[rows]).requires_grad_()
         bias = torch.from_numpy(self.bias[rows]).requires_grad_()
         self.network.train()
-        states = self.network(functional.embedding(read_at, table))
-        states = states.flatten(0, 1) if real.all() else states[torch.from_numpy(real)]
-        states, items = self.network.logits_of(states, table)
-        loss = self._loss(states, items, bias[:, 0], wanted_at, drawn_at, drawn)
+        read = functional.embedding(torch.from_numpy(places.read), table)
+        states, items = self.network.logits_of(self.network(read), table)
+        loss = self.objective.loss(self.network, states, items, bias[:, 0], batch, drawn, places)
         loss.backward()  # type: ignore[no-untyped-call]
         gradients = {name: _gradient(weights) for name, weights in self._groups.items()}
         norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients.values()))
@@ -125,10 +105,13 @@ class Learner:
             "bias": bias,
             "plays": self.plays.astype(np.int64),
         }
-        return found | {f"network.{k}": v for k, v in self.network.arrays().items()}
+        found |= {f"network.{k}": v for k, v in self.network.arrays().items()}
+        if self.config.again:
+            found["network.again"] += np.float32(self.config.again_bonus)
+        return found
 
     def state(self) -> dict[str, Any]:
-        """Return everything that changes but the generator `negatives`."""
+        """Return everything that changes but the generator of the objective."""
         return {
             "tables": {name: adam.state() for name, adam in self._adams.items()},
             "random": self.random.get_state(),
@@ -140,83 +123,17 @@ class Learner:
             adam.load_state(state["tables"][name])
         self.random.set_state(state["random"])
 
-    def _numbered(self, *groups: Longs) -> tuple[Longs, list[Longs]]:
-        """Return the different tracks of some arrays, [U], and the arrays as places among them."""
+    def _numbered(self, tracks: Places) -> tuple[Longs, Places]:
+        """Return the different tracks of an update, [U], and its tracks as places among them."""
         numbers = self._numbers  # all 0: faster than sorting what may be a hundred thousand draws
+        groups = (tracks.read, tracks.wanted, tracks.drawn)
         for group in groups:
             numbers[group] = 1
         rows = np.flatnonzero(numbers)
         numbers[rows] = np.arange(len(rows))
-        places = [numbers[group] for group in groups]
+        places = Places(*(numbers[group] for group in groups))
         numbers[rows] = 0
         return rows, places
-
-    def _draw(self, n: int) -> Longs:
-        """Draw the tracks that the targets are told from: [K], [P, K], or none for all tracks."""
-        config = self.config
-        if config.loss == "softmax":
-            return np.zeros(0, dtype=np.int64)
-        shape = (config.negatives,) if config.shared else (n, config.negatives)
-        if not config.negative_power:  # the same as below, but there it takes a search
-            some: Longs = self._heard[self.negatives.integers(len(self._heard), size=shape)]
-            return some
-        drawn = np.searchsorted(self._sums, self.negatives.random(shape), side="right")
-        chosen: Longs = np.minimum(drawn, self._heard[-1])  # the sum may end below 1
-        return chosen
-
-    def _loss(
-        self,
-        states: Tensor,
-        items: Tensor,
-        bias: Tensor,
-        wanted: Tensor,
-        drawn: Tensor,
-        tracks: Longs,
-    ) -> Tensor:
-        """Return the loss of states [P, D].
-
-        Args:
-            states: [P, D].
-            items: vectors of the small table, [U, D].
-            bias: its biases, [U].
-            wanted: rows of the targets, [P].
-            drawn: rows of the drawn tracks, [K] or [P, K].
-            tracks: the same as numbers of the vocabulary.
-        """
-        config, every = self.config, self.config.loss == "softmax"
-        sampled = config.loss == "sampled_softmax"
-        if every:
-            own, others, others_bias = wanted, items, bias
-        elif sampled and config.shared:
-            # A track that was drawn n times stands there once, with n times the weight.
-            once, first, counts = np.unique(tracks, return_index=True, return_counts=True)
-            offsets = np.log(counts).astype(np.float32)
-            if config.log_q:
-                offsets += self._offsets[once]
-            columns = drawn[torch.from_numpy(first)]
-            column_of = torch.full((len(items),), -1)
-            column_of[columns] = torch.arange(len(columns))
-            own, others = column_of[wanted], items[columns]
-            others_bias = bias[columns] + torch.from_numpy(offsets)
-        if every or (sampled and config.shared):
-            loss: Tensor = SharedSoftmax.apply(  # type: ignore[no-untyped-call]
-                states, items[wanted], bias[wanted], others, others_bias, own, self._room
-            )
-            return loss
-        target = (states * items[wanted]).sum(dim=1) + bias[wanted]
-        if config.shared:
-            logits = torch.addmm(bias[drawn], states, items[drawn].T)
-        else:
-            products: Tensor = GatheredLogits.apply(  # type: ignore[no-untyped-call]
-                states, items, drawn
-            )
-            logits = products + functional.embedding(drawn, bias[:, None])[:, :, 0]
-        if sampled and config.log_q:
-            logits = logits + torch.from_numpy(self._offsets[tracks])
-        logits = logits.masked_fill(drawn == wanted[:, None], -torch.inf)
-        if sampled:
-            return softmax_loss(target, logits)
-        return binary_loss(target, logits, self._power if config.loss == "gbce" else 1.0)
 
 
 def _joined(weights: list[torch.nn.Parameter]) -> Narrow:

@@ -227,7 +227,7 @@ class _Training:
                 "layout": layout,
                 "progress": {name: getattr(progress, name) for name in _Progress.__slots__},
             },
-            generators={"negatives": self._learner.negatives},
+            generators={"negatives": self._learner.objective.random},
         )
 
     def _restore(self, run: Run[SASRecConfig]) -> None:
@@ -236,7 +236,7 @@ class _Training:
         self._learner.load_state(from_arrays(kept["torch"], run.state["layout"]))
         self._best = dict(kept.get("best", {}))
         self._progress = _Progress(**run.state["progress"])
-        run.restore_random({"negatives": self._learner.negatives})
+        run.restore_random({"negatives": self._learner.objective.random})
 
 
 _LIMITS = (
