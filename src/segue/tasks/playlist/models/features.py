@@ -26,7 +26,7 @@ Narrow = NDArray[np.float32]
 _SMALLEST = np.float32(1e-4)
 """Added before a logarithm of a number between 0 and 1."""
 _NO_CANDIDATE = -1e9
-_BATCH = 1024
+_BATCH = 128
 
 _VOICES = tuple(name for name in COMPONENTS if name != "fallback")
 _SHARES = ("rules", "rules_recent", "lag1", "lag2", "lag3", "reversed")
