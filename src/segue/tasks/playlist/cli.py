@@ -25,7 +25,7 @@ def group() -> None:
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--models", metavar="A,B", help="Which: popularity,item-cf,user-cf,markov,fused,...")
 @click.option("--seeds", metavar="0,1", help="Of the models that learn by chance (default 0).")
-@click.option("--preset", metavar="NAME", help="Settings that ship: lfm, original, smoke.")
+@click.option("--preset", metavar="NAME", help="Settings that ship: lastfm, original, smoke.")
 @click.option("--resume", is_flag=True, help="Go on with a run that was interrupted.")
 @config_options
 def pretrain(
@@ -57,7 +57,7 @@ def pretrain(
 
     flags = {"models": _names(models), "seeds": _numbers(seeds)}
     _no_settings(resume, config_file, preset, assignments, flags)
-    config = PretrainConfig.load(preset_file(preset, config_file), assignments, flags)
+    config = PretrainConfig.load(preset_file("pretrain", preset, config_file), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
@@ -79,8 +79,10 @@ def pretrain(
 @click.option(
     "--run", "run_folder", type=click.Path(path_type=Path), help="Run of `pretrain`, with `fused`."
 )
-@click.option("--agent", metavar="NAME", help="Who learns (default planner; see --help).")
-@click.option("--preset", metavar="NAME", help="Settings that ship: original, smoke.")
+@click.option(
+    "--agent", metavar="NAME", help="playlist (default), actor-critic, next-track or ppo."
+)
+@click.option("--preset", metavar="NAME", help="Settings that ship: smoke.")
 @click.option("--resume", is_flag=True, help="Go on from the agent's last checkpoint.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random (default 0).")
 @config_options
@@ -117,7 +119,7 @@ def tune(
 
     flags: dict[str, Any] = {"agent": agent, "seed": seed}
     _no_settings(resume, config_file, preset, assignments, {})
-    config = TuneConfig.load(preset_file(preset, config_file), assignments, flags)
+    config = TuneConfig.load(preset_file("tune", preset, config_file), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return

@@ -15,7 +15,17 @@ from segue.core.errors import UsageError
 from segue.core.names import unknown
 from segue.tasks.playlist.models import MODELS
 
-__all__ = ["EvaluateConfig", "PretrainConfig", "preset_file"]
+__all__ = ["PRESETS", "EvaluateConfig", "PretrainConfig", "preset_file"]
+
+PRESETS = {
+    "pretrain": {
+        "lastfm": "lastfm.toml",
+        "original": "original.toml",
+        "smoke": "smoke.toml",
+    },
+    "tune": {"smoke": "tune_smoke.toml"},
+}
+"""Command -> name of a preset -> file in `presets/`."""
 
 
 class PretrainConfig(Config):
@@ -66,19 +76,19 @@ class EvaluateConfig(Config):
     """Of the bootstrap."""
 
 
-def preset_file(preset: str | None, file: Path | None) -> Path | None:
-    """Return the file of a preset that ships, or `file` when there is no preset.
+def preset_file(
+    command: Literal["pretrain", "tune"], preset: str | None, file: Path | None
+) -> Path | None:
+    """Return the file of a preset that ships for a command, or `file` when there is no preset.
 
     Raises:
         UsageError: both are given.
-        UnknownName: no such preset.
+        UnknownName: the command has no such preset.
     """
     if preset is None:
         return file
     if file is not None:
         raise UsageError("--preset and --config are both given", advice="Give one of them")
-    folder = Path(__file__).parent / "presets"
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if preset not in known:
-        raise unknown("preset", preset, known)
-    return folder / f"{preset}.toml"
+    if preset not in PRESETS[command]:
+        raise unknown("preset", preset, PRESETS[command])
+    return Path(__file__).parent / "presets" / PRESETS[command][preset]
