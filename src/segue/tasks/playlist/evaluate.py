@@ -10,7 +10,9 @@ Rendle, "On sampled metrics for item recommendation", 2020). Rows:
 | other models | baseline; those that learn by chance are averaged over their seeds |
 | agents that choose the next track | tuned |
 
-Agents that make playlists are judged by `evaluate_playlists`. Letters: `S` seeds, `B` questions, `K` tracks of a list.
+Agents that make playlists are judged by `evaluate_playlists`.
+
+Letters: `S` seeds, `B` questions, `K` tracks of a list.
 """
 
 from __future__ import annotations
