@@ -13,6 +13,7 @@ from segue.core.tables import EvaluationTable
 
 __all__ = ["draw_learning", "draw_table"]
 
+_NOT_DRAWN = ("step", "epoch")
 _COLOURS = {"prior": "tab:blue", "tuned": "tab:red", "baseline": "tab:gray", "random": "lightgray"}
 
 
@@ -50,7 +51,7 @@ def draw_learning(path: Path, logs: Mapping[str, Sequence[Mapping[str, Any]]]) -
 
     panels: dict[str, list[tuple[str, list[float], list[float]]]] = {}
     for name, lines in logs.items():
-        keys = dict.fromkeys(key for line in lines for key in line if key != "step")
+        keys = dict.fromkeys(key for line in lines for key in line if key not in _NOT_DRAWN)
         for key in keys:
             points = [(line["step"], line[key]) for line in lines
                       if isinstance(line.get(key), int | float)]  # fmt: skip

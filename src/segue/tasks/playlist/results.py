@@ -85,7 +85,9 @@ def _logged(run: Path) -> dict[str, list[dict[str, Any]]]:
         run.glob("models/*/training/m*.jsonl")
     ):
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if len(lines) > 1:
-            folder = path.parent.parent if path.parent.name == "training" else path.parent
-            found[folder.name] = lines
+        folder = path.parent.parent if path.parent.name == "training" else path.parent
+        stages = dict.fromkeys(line.get("stage", "") for line in lines)
+        for stage in stages if len(lines) > 1 else ():  # one curve for each: they end elsewhere
+            name = f"{folder.name}, {stage}" if stage else folder.name
+            found[name] = [line for line in lines if line.get("stage", "") == stage]
     return found
