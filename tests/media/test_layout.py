@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from segue.media.layout import LayoutSettings, Part, Playable, lay_out
@@ -110,6 +110,7 @@ def test_any_plan_covers_the_film(
     st.floats(0.0, 6.0),
     st.sampled_from([4.0, 9.0, 60.0]),
 )
+@example([8.0, 3.0, 3.0], 2.0, 9.0)  # the first track ends a moment before the cut
 def test_an_anchor_lies_on_its_cut(lengths: list[float], crossfade: float, other: float) -> None:
     marks = np.concatenate([[0.0], np.cumsum(lengths)])
     film = spans(*marks.tolist())

@@ -131,7 +131,9 @@ def lay_out(
                 shortfall <= 0 or (shortfall <= early_s and until_s > enter.time_s + cross)
             ):
                 break
-            jump_from, jump_to = _loop_points(music, enter.source_s, cross)
+            # Half a second at least is heard of the repetition before what follows it enters.
+            latest_jump = enter.source_s + due_s - enter.time_s - 0.5 if anchored else np.inf
+            jump_from, jump_to = _loop_points(music, enter.source_s, cross, latest_jump)
             loop_cross = min(0.2, cross, (jump_from - enter.source_s) / 2)
             jump_s = enter.time_s + jump_from - enter.source_s
             if jump_s + loop_cross >= due_s and following is None:
@@ -207,13 +209,16 @@ def _nearest_beat(
     return float(near[np.argmin(np.abs(near - wanted_s))]) if len(near) else None
 
 
-def _loop_points(music: Playable, source_s: float, cross: float) -> tuple[float, float]:
+def _loop_points(
+    music: Playable, source_s: float, cross: float, latest_s: float
+) -> tuple[float, float]:
     """Return (jump from, jump to): the last downbeat that is left and the first one of the track.
 
-    Without usable downbeats the beats serve, without beats the ends of the audible part.
+    Without usable downbeats the beats serve, without beats the ends of the audible part. No jump is
+    later than `latest_s`, a position in the track.
     """
     margin = min(0.1, cross / 2)
-    low, high = music.active_start_s + margin, music.active_end_s - margin
+    low, high = music.active_start_s + margin, min(music.active_end_s - margin, latest_s)
     span = high - low
     for marks in (music.downbeats_s, music.beats_s):
         inside = marks[(marks >= low) & (marks <= high)]
