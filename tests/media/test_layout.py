@@ -123,7 +123,8 @@ def test_an_anchor_lies_on_its_cut(lengths: list[float], crossfade: float, other
     check_cover(parts, film[-1].end_s, library)
     part = next(p for p in parts if p.track == 1)
     at = part.start_s + Fraction(lead) - part.source_start_s
-    assert abs(at - film[1].start_s) <= Fraction(1, 48_000)
+    # Start and source are rounded to samples apart; 3.2 has no exact form.
+    assert abs(at - film[1].start_s) <= Fraction(1, 48_000) + Fraction(1, 10**12)
     leaves = part.end_s - part.fade_out_s / 2
     assert abs(leaves - film[1].end_s) <= Fraction(1, 24_000)
     assert part.on_beat
