@@ -111,6 +111,9 @@ class CandidateModel(Recommender):
         try:
             facts = read_json(folder / _PRIOR)
             place, content = folder / str(facts["folder"]), str(facts["fingerprint"])
+            run = folder.resolve().parent.parent
+            if not place.resolve().is_relative_to(run):
+                raise ValueError(f"{facts['folder']!r} leads out of the run")
         except FileNotFoundError:
             raise MissingModel(
                 f"no {cls.name} model here: {_PRIOR} is missing", where=folder
