@@ -62,7 +62,7 @@ class ComponentsConfig(Config):
 
     history: int = Field(20, ge=1)
     """Newest tracks of a query that are looked at."""
-    plays_per_track: int = Field(500, ge=1)
+    plays_per_track: int = Field(2500, ge=1)
     """Newest past plays of a track that are looked at; bounds the time of a query."""
     item_cf: ItemCFConfig = ItemCFConfig()
     """Settings of Item-CF."""
