@@ -76,24 +76,26 @@ def neighbour_information(sessions: Sessions, n_tracks: int) -> Any:
     A pair at distance `lag` in a session counts 1 / sqrt(lag), up to a lag of 7; a track is no
     neighbour of itself.
     """
-    owners, tracks = sessions.owners().astype(np.int32), sessions.tracks
-    shape = (n_tracks, n_tracks)
-    forward = sparse.csr_matrix(shape, dtype=np.float32)
-    for lag in range(1, _MAX_LAG + 1):  # one after the other, for the sake of memory
+    owners, tracks = sessions.owners(), sessions.tracks
+    rows, columns, weights = [], [], []
+    for lag in range(1, _MAX_LAG + 1):
         near = owners[lag:] == owners[:-lag]
         first, second = tracks[:-lag][near], tracks[lag:][near]
         keep = (first != second) & (first >= 0) & (second >= 0)
-        weights = np.full(int(keep.sum()), lag**-0.5, dtype=np.float32)
-        forward += sparse.csr_matrix((weights, (first[keep], second[keep])), shape=shape)
+        rows.append(first[keep])
+        columns.append(second[keep])
+        weights.append(np.full(int(keep.sum()), lag**-0.5, dtype=np.float32))
+    forward = sparse.csr_matrix(
+        (np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))),
+        shape=(n_tracks, n_tracks),
+    )
     counts = (forward + forward.T).tocsr()
-    del forward
     sums = np.asarray(counts.sum(axis=1), dtype=np.float64).ravel()
-    total = np.log(sums.sum() or 1.0)
-    log_sums = np.log(np.where(sums > 0, sums, 1.0)).astype(np.float32)
-    values = np.log(counts.data)
-    values += np.float32(total)
-    values -= np.repeat(log_sums, np.diff(counts.indptr))
+    owner = np.repeat(np.arange(n_tracks), np.diff(counts.indptr))
+    with np.errstate(divide="ignore"):
+        log_sums = np.log(sums)
+    values = np.log(counts.data) + np.log(sums.sum() or 1.0) - log_sums[owner]
     values -= log_sums[counts.indices]
-    counts.data = np.maximum(values, 0)
+    counts.data = np.maximum(values, 0).astype(np.float32)
     counts.eliminate_zeros()
     return counts
