@@ -127,8 +127,6 @@ def _draw(run: Run[Any], name: str) -> None:
 
     logs: dict[str, list[dict[str, Any]]] = {}
     for line in run.metrics():
-        stage = str(line.get("stage", "learning"))
-        if "half" not in stage:  # scorers that are helpers only
-            shown = {key: line[key] for key in _SHOWN if key in line}
-            logs.setdefault(f"{name}, {stage}", []).append(shown)
+        shown = {key: line[key] for key in _SHOWN if key in line}
+        logs.setdefault(f"{name}, {line.get('stage', 'learning')}", []).append(shown)
     draw_learning(run.folder / "learning.png", logs)

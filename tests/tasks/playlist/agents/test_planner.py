@@ -18,6 +18,7 @@ from segue.tasks.playlist.agents.plan_network import (
 from segue.tasks.playlist.agents.plan_policy import NumpyPlanPolicy, PlanInputs, plan_inputs
 from segue.tasks.playlist.agents.planner import choose_strength, greedy_lists, softmax, top_lists
 from segue.tasks.playlist.agents.questions import Questions, newest_tracks
+from segue.tasks.playlist.agents.scorer import Scaling
 from segue.tasks.playlist.candidates import Candidates
 from segue.tasks.playlist.sessions import Sessions
 from tests.tasks.playlist.agents.planted import list_earnings, planted
@@ -145,9 +146,11 @@ def _policy(width: int = 8, trust: float = 0.0) -> tuple[PlanNetwork, PlanInputs
     questions, _ = planted(60, 6, hidden=4)
     questions.candidates.tracks[3, 12:] = -1
     earnings = list_earnings(WEIGHTS)
-    network = PlanNetwork(length=4, width=width, strength=0.3, sharpness=40.0, trust=trust)
+    network = PlanNetwork(
+        candidates=4, state=2, length=4, width=width, strength=0.3, sharpness=40.0, trust=trust
+    )
     logits = np.where(questions.candidates.mask, questions.candidates.prior, np.float32(-1e9))
-    inputs = plan_inputs(logits, questions, earnings)
+    inputs = plan_inputs(logits, questions, earnings, Scaling.of(questions.candidates))
     return network, inputs, questions
 
 
@@ -168,7 +171,8 @@ def test_without_torch_the_same_lists_are_made() -> None:
         drawn = network.draw(inputs, 1, None)
     policy = NumpyPlanPolicy(plan_arrays(network), 0.3)
     logits = np.where(questions.candidates.mask, questions.candidates.prior, np.float32(-1e9))
-    found = policy.lists(logits, questions, list_earnings(WEIGHTS))
+    scaling = Scaling.of(questions.candidates)
+    found = policy.lists(logits, questions, list_earnings(WEIGHTS), scaling)
     np.testing.assert_array_equal(found, drawn.lists[:, 0])
     assert float(drawn.divergence.max()) > 0.01  # these are not the planner's probabilities
     with pytest.raises(RunError, match=r"plan\.score"):
@@ -202,9 +206,9 @@ def test_a_critic_moves_a_choice_by_what_was_still_to_come() -> None:
 def test_means_over_the_policy_are_means_of_what_drawn_lists_earn() -> None:
     network, _, questions = _policy()
     questions = questions.take(np.arange(12))
-    earnings = list_earnings(WEIGHTS)
+    earnings, scaling = list_earnings(WEIGHTS), Scaling.of(questions.candidates)
     logits = np.where(questions.candidates.mask, questions.candidates.prior, np.float32(-1e9))
-    inputs = plan_inputs(logits, questions, earnings)
+    inputs = plan_inputs(logits, questions, earnings, scaling)
     rollout = network.draw(inputs, 500, generator(2, "lists"), questions.hits)
     earned, _ = earnings.of(questions, rollout.lists)
     found, means = earned.mean(axis=1), rollout.means.detach().numpy().mean(axis=1)
@@ -217,7 +221,12 @@ def test_the_gradient_that_knows_the_answers_is_that_of_the_return() -> None:
     """Against finite differences of the mean return of many drawn lists, the same luck each."""
     network, _, questions = _policy(width=2, trust=0.2)
     one = np.arange(1, 2)
-    few = plan_inputs(questions.candidates.prior[one], questions.take(one), list_earnings(WEIGHTS))
+    few = plan_inputs(
+        questions.candidates.prior[one],
+        questions.take(one),
+        list_earnings(WEIGHTS),
+        Scaling.of(questions.candidates),
+    )
     hits = questions.hits[one]
     rollout = network.draw(few, 1_500, generator(3, "lists"), hits)
     loss, _ = expected_loss(rollout, 0.0)

@@ -79,7 +79,7 @@ class PlaylistConfig(Config):
     """Of AdamW for the policy; it falls to 0 as a cosine."""
     weight_decay: float = Field(1e-2, ge=0)
     """Of AdamW."""
-    sharpness: float = Field(1500.0, gt=0)
+    sharpness: float = Field(500.0, gt=0)
     """Logits per unit of expected reward, at first."""
     trust: float = Field(0.0, ge=0)
     """Weight of the scorer's log-probability beside the planner's score, at first; with 0 the

@@ -27,14 +27,7 @@ from torch import Tensor, nn
 
 from segue.rl.lists import leave_one_out, rewards_to_go
 from segue.rl.pointer import FORBIDDEN
-from segue.tasks.playlist.agents.plan_policy import (
-    CANDIDATE,
-    DYNAMIC,
-    MOST_BELIEF,
-    PLAN_WEIGHTS,
-    QUERY,
-    PlanInputs,
-)
+from segue.tasks.playlist.agents.plan_policy import DYNAMIC, PLAN_WEIGHTS, PlanInputs
 
 __all__ = ["PlanNetwork", "Rollout", "critic_loss", "expected_loss", "plan_arrays"]
 
@@ -61,6 +54,8 @@ class PlanNetwork(nn.Module):
     """The planning policy; its weights are drawn from torch's global generator.
 
     Args:
+        candidates: numbers of a candidate, F.
+        state: numbers of a query, S.
         length: places, K.
         width: units, D.
         strength: of the planner that it starts from.
@@ -71,6 +66,8 @@ class PlanNetwork(nn.Module):
     def __init__(
         self,
         *,
+        candidates: int,
+        state: int,
         length: int,
         width: int,
         strength: float,
@@ -79,17 +76,17 @@ class PlanNetwork(nn.Module):
     ) -> None:
         super().__init__()
         self.strength, self.first_sharpness, self.first_trust = strength, sharpness, trust
-        self.candidate = nn.Linear(CANDIDATE, width)
-        self.state = nn.Linear(QUERY, width, bias=False)
+        self.candidate = nn.Linear(candidates, width)
+        self.state = nn.Linear(state, width, bias=False)
+        self.log_p = nn.Parameter(torch.zeros(width))
         self.dynamic = nn.Linear(DYNAMIC, width, bias=False)
         self.places = nn.Parameter(torch.zeros(length, width))
         self.score = nn.Parameter(torch.zeros(width))
-        self.belief = nn.Parameter(torch.zeros(QUERY))
         self.log_sharpness = nn.Parameter(torch.zeros(1))
         self.trust = nn.Parameter(torch.full((1,), trust))
         self.gelu = nn.GELU(approximate="tanh")
         self.critic = nn.Sequential(
-            nn.Linear(QUERY + length + _CRITIC, width), nn.GELU(), nn.Linear(width, 1)
+            nn.Linear(state + length + _CRITIC, width), nn.GELU(), nn.Linear(width, 1)
         )
 
     def draw(
@@ -112,9 +109,7 @@ class PlanNetwork(nn.Module):
         base = torch.from_numpy(inputs.known.base)[:, None]
         slope = torch.from_numpy(inputs.known.slope)[:, None]
         near = torch.from_numpy(inputs.cosines)
-        fixed = self.candidate(numbers) + self.state(state)[:, None]
-        belief = (state @ self.belief).clamp(-MOST_BELIEF, MOST_BELIEF)
-        believed = p * belief.exp()[:, None, None]
+        fixed = self.candidate(numbers) + self.state(state)[:, None] + log_p[..., None] * self.log_p
         n, count = log_p.shape
         shape = (n, n_lists, count)
         closest, newest, total, apart = (torch.zeros(shape) for _ in range(4))
@@ -125,7 +120,7 @@ class PlanNetwork(nn.Module):
             expected = self.strength * (base + slope * apart)
             dynamic = torch.stack([closest, total / max(place, 1), newest, expected * 20], dim=3)
             shown = self.gelu(fixed[:, None] + self.dynamic(dynamic) + self.places[place])
-            planned = gain * believed + expected
+            planned = gain * p + expected
             sharpness = self.first_sharpness * self.log_sharpness.exp()
             logits = sharpness * planned + self.trust * log_p[:, None] + shown @ self.score
             logits = logits.masked_fill(closed, FORBIDDEN)
@@ -141,8 +136,7 @@ class PlanNetwork(nn.Module):
             likely = all_log_p.exp()
             entropies.append(-(likely * all_log_p.clamp(min=-50)).sum(dim=2))
             with torch.no_grad():
-                first = self.first_sharpness * (gain * p + expected)
-                first = first + self.first_trust * log_p[:, None]
+                first = self.first_sharpness * planned + self.first_trust * log_p[:, None]
                 first = torch.log_softmax(first.masked_fill(closed, FORBIDDEN), dim=2)
                 divergences.append((likely * (all_log_p - first)).sum(dim=2))
             values.append(self._value(state, planned, closed, place))
@@ -225,11 +219,11 @@ def plan_arrays(network: PlanNetwork) -> dict[str, NDArray[np.float32]]:
     weights = (
         network.candidate.weight,
         network.state.weight,
+        network.log_p,
         network.candidate.bias,
         network.dynamic.weight,
         network.places,
         network.score,
-        network.belief,
         network.first_sharpness * network.log_sharpness.exp(),
         network.trust,
     )

@@ -3,18 +3,14 @@
 At each place the logit of a candidate is what the planner expects of it, sharpened, and a residual
 that is zero at first:
 
-    logit_n = sharpness (gain_k q_n + strength known_n(apart_n)) + trust log p_n + residual_n
-    q_n = p_n exp(v . s)                       the scorer's p_n, believed more or less
-    residual_n = w . gelu(A x_n + B s + W d_n + P_k + e)
+    logit_n = sharpness (gain_k p_n + strength known_n(apart_n)) + trust log p_n + residual_n
+    residual_n = w . gelu(E_n + W d_n + P_k)
+    E_n = A x_n + B s + c log p_n + e          known before the list begins
 
-`x_n` are three numbers of a candidate: log p_n, log p_n / max p, and its prior against the best;
-`s` four of the query: log max p, the entropy of p, the logarithm of the sum of its five greatest,
-and the query's length. `d_n` are the cosines of the candidate to the list so far (greatest, mean,
-to the newest) and the known part; `P_k` belongs to the place. With `trust` 0 the untrained policy's
-most probable list is the greedy planner's, exactly. Belief and residual, both zero at first, can
-learn what the planner cannot know: for which queries the scorer is too sure, and what a list makes
-of a track. All that the scorer knows of a track is in p already; a policy that sees the scorer's
-numbers once more learns the training sessions by heart.
+`d_n` are the cosines of the candidate to the list so far (greatest, mean, to the newest) and the
+known part; `P_k` belongs to the place. With `trust` 0 the untrained policy's most probable list is
+the greedy planner's, exactly. The residual can learn what the planner cannot know: that a track is
+wanted less when its neighbour is in the list already.
 
 Letters: `B` queries, `N` candidates, `L` lists, `K` places, `D` units.
 """
@@ -33,33 +29,23 @@ from segue.rl.pointer import FORBIDDEN
 from segue.tasks.playlist.agents.earnings import Earnings, Known, cosines
 from segue.tasks.playlist.agents.planner import softmax
 from segue.tasks.playlist.agents.questions import Questions
+from segue.tasks.playlist.agents.scorer import Scaling
 
-__all__ = [
-    "CANDIDATE",
-    "DYNAMIC",
-    "MOST_BELIEF",
-    "PLAN_WEIGHTS",
-    "QUERY",
-    "NumpyPlanPolicy",
-    "PlanInputs",
-    "plan_inputs",
-]
+__all__ = ["DYNAMIC", "PLAN_WEIGHTS", "NumpyPlanPolicy", "PlanInputs", "plan_inputs"]
 
 Narrow = NDArray[np.float32]
 Indices = NDArray[np.int64]
 
-CANDIDATE, QUERY, DYNAMIC = 3, 4, 4
-"""How many numbers `x_n`, `s` and `d_n` are."""
-MOST_BELIEF = 3.0
-"""The logarithm of what p is multiplied by stays between minus this and this."""
+DYNAMIC = 4
+"""Numbers of a candidate that change with the list: `d_n`."""
 PLAN_WEIGHTS = (
     "plan.candidate",
     "plan.state",
+    "plan.log_p",
     "plan.bias",
     "plan.dynamic",
     "plan.places",
     "plan.score",
-    "plan.belief",
     "plan.sharpness",
     "plan.trust",
 )
@@ -73,9 +59,9 @@ class PlanInputs:
     """What does not change while a list is made."""
 
     numbers: Narrow
-    """Of the candidates, [B, N, 3]; centred and scaled by fixed numbers."""
+    """Scaled numbers of the candidates, [B, N, F]."""
     state: Narrow
-    """Of the queries, [B, 4]; so, too."""
+    """Scaled numbers of the queries, [B, S]."""
     p: Narrow
     """Softmax of the scorer, [B, N]."""
     log_p: Narrow
@@ -87,33 +73,27 @@ class PlanInputs:
     """Where there is a candidate, [B, N]."""
 
 
-def plan_inputs(logits: Narrow, questions: Questions, earnings: Earnings) -> PlanInputs:
+def plan_inputs(
+    logits: Narrow, questions: Questions, earnings: Earnings, scaling: Scaling
+) -> PlanInputs:
     """Return what the policy looks at.
 
     Args:
         logits: of the scorer, [B, N].
         questions: B; their answers are not looked at.
         earnings: what is played for.
+        scaling: of the scorer.
     """
-    candidates, p = questions.candidates, softmax(logits)
-    log_p = np.log(np.maximum(p, np.float32(np.exp(_LEAST))))
-    most = np.maximum(p.max(axis=1, keepdims=True), np.float32(1e-6))
-    best = np.where(candidates.mask, candidates.prior, -np.inf).max(axis=1, keepdims=True)
-    best = np.where(np.isfinite(best), best, 0.0)
-    relative = np.where(candidates.mask, np.maximum(candidates.prior - best, -8.0), -5.0)
-    numbers = [(log_p + 5) / 1.5, np.log(p / most + 1e-4) / 2 + 1, relative + 1.5]
-    five = np.sort(p, axis=1)[:, -5:].sum(axis=1)
-    entropy = -(p * log_p).sum(axis=1)
-    lengths = np.log1p(questions.lengths)
-    state = [np.log(most[:, 0]) + 2.8, entropy - 3.3, np.log(five + 1e-6) + 1.5, lengths - 1.5]
+    numbers, state = scaling(questions.candidates)
+    p = softmax(logits)
     return PlanInputs(
-        numbers=np.stack(numbers, axis=2).astype(np.float32),
-        state=np.stack(state, axis=1).astype(np.float32),
+        numbers=numbers,
+        state=state,
         p=p,
-        log_p=log_p,
+        log_p=np.log(np.maximum(p, np.float32(np.exp(_LEAST)))),
         known=earnings.known(questions),
-        cosines=cosines(earnings.vectors, candidates.tracks),
-        mask=candidates.mask,
+        cosines=cosines(earnings.vectors, questions.candidates.tracks),
+        mask=questions.candidates.mask,
     )
 
 
@@ -135,12 +115,14 @@ class NumpyPlanPolicy:
         self._arrays = {k: np.asarray(arrays[k], dtype=np.float32) for k in PLAN_WEIGHTS}
         self.strength = np.float32(strength)
 
-    def lists(self, logits: Narrow, questions: Questions, earnings: Earnings) -> Indices:
+    def lists(
+        self, logits: Narrow, questions: Questions, earnings: Earnings, scaling: Scaling
+    ) -> Indices:
         """Return the most probable candidate of each place, given those before it, [B, K]."""
         found = np.zeros((len(questions), earnings.length), dtype=np.int64)
         for low in range(0, len(questions), _BATCH):
             rows = np.arange(low, min(low + _BATCH, len(questions)))
-            inputs = plan_inputs(logits[rows], questions.take(rows), earnings)
+            inputs = plan_inputs(logits[rows], questions.take(rows), earnings, scaling)
             found[rows] = self._lists(inputs)
         return found
 
@@ -149,8 +131,7 @@ class NumpyPlanPolicy:
         n, length = len(inputs.p), len(known.gains)
         fixed = inputs.numbers @ a["plan.candidate"].T
         fixed += (inputs.state @ a["plan.state"].T + a["plan.bias"])[:, None]
-        belief = np.clip(inputs.state @ a["plan.belief"], -MOST_BELIEF, MOST_BELIEF)
-        p = inputs.p * np.exp(belief)[:, None]
+        fixed += inputs.log_p[..., None] * a["plan.log_p"]
         apart: Narrow = np.zeros_like(inputs.p)
         closest, newest, total = (np.zeros_like(inputs.p) for _ in range(3))
         closed, rows = ~inputs.mask, np.arange(n)
@@ -160,7 +141,7 @@ class NumpyPlanPolicy:
             dynamic = np.stack([closest, total / max(place, 1), newest, expected * 20], axis=2)
             shown: Narrow = np.asarray(fixed + dynamic @ a["plan.dynamic"].T, dtype=np.float32)
             shown += a["plan.places"][min(place, len(a["plan.places"]) - 1)]
-            logits = a["plan.sharpness"] * (known.gains[place] * p + expected)
+            logits = a["plan.sharpness"] * (known.gains[place] * inputs.p + expected)
             logits += a["plan.trust"] * inputs.log_p + _gelu(shown) @ a["plan.score"]
             logits[closed] = FORBIDDEN
             chosen = logits.argmax(axis=1)

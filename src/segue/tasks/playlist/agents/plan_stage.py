@@ -25,6 +25,7 @@ from segue.tasks.playlist.agents.plan_network import (
 )
 from segue.tasks.playlist.agents.plan_policy import plan_inputs
 from segue.tasks.playlist.agents.questions import Questions
+from segue.tasks.playlist.agents.supervised import ScorerStage
 
 __all__ = ["PlanStage"]
 
@@ -35,8 +36,8 @@ class PlanStage:
     """A stage of `stages.train_stages` that trains a planning policy.
 
     Args:
+        below: the trained scorer.
         questions: to learn from.
-        logits: for them, of scorers that have not learned from them, [B, N].
         judged: to be judged by.
         judged_logits: of the scorer for `judged`, [B, N].
         earnings: what is played for.
@@ -48,8 +49,8 @@ class PlanStage:
 
     def __init__(
         self,
+        below: ScorerStage,
         questions: Questions,
-        logits: NDArray[np.float32],
         judged: Questions,
         judged_logits: NDArray[np.float32],
         earnings: Earnings,
@@ -59,8 +60,11 @@ class PlanStage:
         seed_everything(config.seed)
         self.strength, self.judged_logits = strength, judged_logits
         self._questions, self._judged, self._earnings = questions, judged, earnings
-        self._logits, self._config = logits, config
+        self._scaling, self._config = below.scaling, config
+        self._logits = below.logits(questions)
         self.network = PlanNetwork(
+            candidates=questions.candidates.numbers.shape[2],
+            state=questions.candidates.state.shape[1],
             length=config.length,
             width=config.width,
             strength=strength,
@@ -83,7 +87,7 @@ class PlanStage:
             group["lr"] = schedule.rate_of(self.done)
         rows = schedule.rows(self.done)
         part = self._questions.take(rows)
-        inputs = plan_inputs(self._logits[rows], part, self._earnings)
+        inputs = plan_inputs(self._logits[rows], part, self._earnings, self._scaling)
         rng = generator(config.seed, "lists", self.done)
         if config.critic:
             rollout = self.network.draw(inputs, config.lists, rng)
@@ -107,7 +111,7 @@ class PlanStage:
             for low in range(0, len(judged), _JUDGE_BATCH):
                 rows = np.arange(low, min(low + _JUDGE_BATCH, len(judged)))
                 part = judged.take(rows)
-                inputs = plan_inputs(self.judged_logits[rows], part, self._earnings)
+                inputs = plan_inputs(self.judged_logits[rows], part, self._earnings, self._scaling)
                 rollout = self.network.draw(inputs, 1, None)
                 total, parts = self._earnings.of(part, rollout.lists)
                 found = {name: float(values.sum()) for name, values in parts.items()}

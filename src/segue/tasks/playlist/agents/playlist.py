@@ -1,11 +1,8 @@
 """The multi-step agent: a playlist that is chosen track by track and paid for as a whole.
 
-First the scorer of the re-ranker is trained, supervised, on the hidden tracks of sessions; with it
-the greedy planner, whose strength is the best on the sessions kept for judging. Then the policy of
-`plan_policy`, which begins as that planner, learns by what its playlists earn. A scorer is too sure
-of the sessions that it has learned from, and a policy that learns there would trust it too much:
-so two more scorers learn from one half of the sessions each, and the policy sees each session
-through the one that does not know it.
+It is trained in two stages. First the scorer of the re-ranker, supervised, on the hidden tracks of
+sessions; with it the greedy planner, whose strength is the best on the sessions kept for judging.
+Then the policy of `plan_policy`, which begins as that planner, by what its playlists earn.
 
 The stored agent is both: `recommend` answers with the policy's playlist, `planner` and `likeliest`
 with what can be had without reinforcement learning.
@@ -15,8 +12,7 @@ Letters: `B` queries, `N` candidates, `K` tracks of a playlist.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,10 +40,6 @@ __all__ = ["ActorCritic", "ActorCriticConfig", "Playlist"]
 
 Narrow = NDArray[np.float32]
 Indices = NDArray[np.int64]
-
-
-_TOGETHER = 100
-"""Questions that go to the same half: stretches of one session follow each other."""
 
 
 class Playlist(Agent):
@@ -83,19 +75,16 @@ class Playlist(Agent):
             found = {name: float(values.mean()) for name, values in parts.items()}
             return {"return": float(total.sum(axis=2).mean()), **found}
 
-        together = min(_TOGETHER, max(1, len(questions) // 4))
-        half = np.arange(len(questions)) // together % 2
-
-        def scorer(part: Questions, name: str) -> Callable[[Sequence[Stage]], Stage]:
+        def scorer(_: Sequence[Stage]) -> Stage:
             learned = ScorerConfig(
                 width=config.scorer_width,
                 epochs=config.scorer_epochs,
                 learning_rate=config.scorer_learning_rate,
                 seed=config.seed,
             )
-            return lambda _: ScorerStage(
-                name,
-                part.take(part.answerable()),
+            return ScorerStage(
+                "supervised",
+                questions.take(questions.answerable()),
                 cross_entropy,
                 learned,
                 lambda logits: returns(top_lists(logits, config.length)),
@@ -103,25 +92,16 @@ class Playlist(Agent):
             )
 
         def policy(stages: Sequence[Stage]) -> Stage:
-            below = [stage for stage in stages if isinstance(stage, ScorerStage)]
-            logits = np.empty_like(questions.candidates.prior)
-            for number, stage in enumerate(below[1:]):
-                others = np.flatnonzero(half != number)
-                logits[others] = stage.logits(questions.take(others))
-            known = below[0].logits(judged)
-            strength, _ = choose_strength(known, judged, earnings)
-            return PlanStage(questions, logits, judged, known, earnings, strength, config)
+            below = stages[0]
+            assert isinstance(below, ScorerStage)
+            logits = below.logits(judged)
+            strength, _ = choose_strength(logits, judged, earnings)
+            return PlanStage(below, questions, judged, logits, earnings, strength, config)
 
-        makings = [
-            scorer(questions, "supervised"),
-            scorer(questions.take(np.flatnonzero(half == 0)), "supervised, first half"),
-            scorer(questions.take(np.flatnonzero(half == 1)), "supervised, second half"),
-            policy,
-        ]
-        stages, finished = train_stages(run, makings, lambda x: advance(0.7 * x))
+        stages, finished = train_stages(run, [scorer, policy], lambda x: advance(0.7 * x))
         if not finished:
             return {"interrupted_at": run.step}
-        below, above = stages[0], stages[-1]
+        below, above = stages
         assert isinstance(below, ScorerStage)
         assert isinstance(above, PlanStage)
         first = judged.candidates.prior
@@ -166,7 +146,7 @@ class Playlist(Agent):
             "fused + planner": greedy_lists(first, questions, earnings, fused),
             "supervised": top_lists(logits, length),
             "supervised + planner": greedy_lists(logits, questions, earnings, own),
-            self.name: self._policy().lists(logits, questions, earnings),
+            self.name: self._policy().lists(logits, questions, earnings, self.scorer.scaling),
         }
 
     def recommend(
@@ -183,10 +163,15 @@ class Playlist(Agent):
         if repeats == "masked":
             tracks[questions.ago > 0] = -1
             logits = np.where(tracks >= 0, logits, np.float32(-1e9))
-            candidates = replace(candidates, tracks=tracks)
-            questions = replace(questions, candidates=candidates)
+            candidates = type(candidates)(
+                tracks=tracks,
+                numbers=candidates.numbers,
+                state=candidates.state,
+                prior=candidates.prior,
+            )
+            questions = Questions(candidates=candidates, hits=questions.hits, ago=questions.ago)
         k = min(n, tracks.shape[1])
-        lists = self._policy().lists(logits, questions, self.earnings(k))
+        lists = self._policy().lists(logits, questions, self.earnings(k), self.scorer.scaling)
         found = np.full((len(queries), n), -1, dtype=np.int32)
         found[:, :k] = np.take_along_axis(tracks, lists, axis=1)
         # no candidate left: the policy names one again, which is none

@@ -35,8 +35,6 @@ class Questions:
     """Where a candidate is one of the hidden tracks, [B, N]."""
     ago: NDArray[np.int8]
     """How many tracks ago a candidate was heard, [B, N]: 1 is the newest, 0 is never."""
-    lengths: NDArray[np.int64]
-    """Tracks of the queries, [B]."""
 
     def __len__(self) -> int:
         return len(self.hits)
@@ -44,10 +42,7 @@ class Questions:
     def take(self, which: NDArray[np.int64]) -> Self:
         """Return the questions with these numbers."""
         return type(self)(
-            candidates=self.candidates.take(which),
-            hits=self.hits[which],
-            ago=self.ago[which],
-            lengths=self.lengths[which],
+            candidates=self.candidates.take(which), hits=self.hits[which], ago=self.ago[which]
         )
 
     def answerable(self) -> NDArray[np.int64]:
@@ -64,12 +59,7 @@ class Questions:
         hits = np.zeros(tracks.shape, dtype=np.bool_)
         for column in range(hidden.shape[1]):
             hits |= tracks == hidden[:, column : column + 1]
-        return cls(
-            candidates=candidates,
-            hits=hits & (tracks >= 0),
-            ago=ago(tracks, queries),
-            lengths=queries.lengths,
-        )
+        return cls(candidates=candidates, hits=hits & (tracks >= 0), ago=ago(tracks, queries))
 
     @classmethod
     def join(cls, parts: Sequence[Questions]) -> Self:
@@ -82,7 +72,6 @@ class Questions:
             ),
             hits=np.concatenate([part.hits for part in parts]),
             ago=np.concatenate([part.ago for part in parts]),
-            lengths=np.concatenate([part.lengths for part in parts]),
         )
 
 
