@@ -139,6 +139,7 @@ class Schedule:
             raise UsageError(
                 f"{steps} sampling steps are asked for; the model has 1 to {self.n_train}"
             )
+        found: NDArray[Any]
         if self.spacing == "leading":
             found = np.arange(steps)[::-1] * (self.n_train // steps) + self.steps_offset
         elif self.spacing == "linspace":
