@@ -17,7 +17,7 @@ copyright = "The Segue developers, Apache-2.0"
 version = release = segue.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build", "reference/generated/settings-*.md"]
+exclude_patterns = ["_build", "reference/generated/settings-*.md", "reference/generated/modules.md"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 html_theme = "furo"
@@ -66,6 +66,7 @@ def generate() -> None:
     pages = {f"{name}.rst": _page(name) for name in ["segue", *names]}
     for short, target in SETTINGS.items():
         pages[f"settings-{short}.md"] = _settings(resolve({}, target, "settings"))
+    pages["modules.md"] = _contents(names)
     for old in GENERATED.iterdir():
         if old.name not in pages:
             old.unlink()
@@ -82,7 +83,18 @@ def _page(name: str) -> str:
     listed = [n for n in getattr(module, "__all__", []) if n in vars(module)]
     own = [n for n in listed if getattr(vars(module)[n], "__module__", name) == name]
     members = f"   :members: {', '.join(own)}\n" if own else "   :no-members:\n"
-    return f"{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n{members}"
+    # Orphans: a sidebar that names every module on the page of every module takes minutes to make.
+    return f":orphan:\n\n{name}\n{'=' * len(name)}\n\n.. automodule:: {name}\n{members}"
+
+
+def _contents(names: list[str]) -> str:
+    """Link every module, under the package that it belongs to."""
+    lines = []
+    for name in ["segue", *names]:
+        first = (sys.modules[name].__doc__ or "").strip().partition("\n")[0]
+        indent = "  " * name.count(".")
+        lines.append(f"{indent}- [`{name}`](generated/{name}.rst): {first}")
+    return "\n".join(lines) + "\n"
 
 
 def _settings(model: Any) -> str:
