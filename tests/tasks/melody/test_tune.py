@@ -20,7 +20,7 @@ from segue.tasks.melody.config import PRESETS, TuneConfig
 from segue.tasks.melody.models import StoredModel, load_model
 from segue.tasks.melody.prepare import prepare
 from segue.tasks.melody.pretrain import PretrainConfig, pretrain
-from segue.tasks.melody.tune import preset_file, tune
+from segue.tasks.melody.tune import tune
 from tests.killed_training import Trainer, kill_until_done
 
 from .small import scale_tunes, small_model
@@ -183,9 +183,9 @@ def test_another_prior_is_refused_on_resuming(prior: StoredModel, tmp_path: Path
         tune(small_model(tmp_path / "other", seed=5), tmp_path / "run", resume=True)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", PRESETS.names)
 def test_presets_are_settings(name: str) -> None:
-    config = TuneConfig.load(preset_file(name))
+    config = TuneConfig.load(PRESETS.file(name))
     if name == "paper":
         assert (config.reward.scaler, config.discount, config.exploration.final) == (2.0, 0.5, 0.1)
         assert config.reward.term_weights() == dict.fromkeys(config.reward.term_weights(), 1.0)

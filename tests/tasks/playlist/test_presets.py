@@ -2,29 +2,21 @@
 
 import pytest
 
-from segue.core.errors import UnknownName, UsageError
 from segue.tasks.playlist.agents.config import TuneConfig
-from segue.tasks.playlist.config import PRESETS, PretrainConfig, preset_file
+from segue.tasks.playlist.config import PRETRAIN_PRESETS, TUNE_PRESETS, PretrainConfig
 from segue.tasks.playlist.run_folder import model_class
 from segue.tasks.playlist.tune import agent_class
 
 
-@pytest.mark.parametrize("name", PRESETS["pretrain"])
+@pytest.mark.parametrize("name", PRETRAIN_PRESETS.names)
 def test_presets_of_pretrain_name_settings_that_exist(name):
-    config = PretrainConfig.load(preset_file("pretrain", name, None))
+    config = PretrainConfig.load(PRETRAIN_PRESETS.file(name))
     for model in config.models:
         model_class(model).config_type.parse(config.settings.get(model, {}), name)
     assert set(config.settings) <= set(config.models)
 
 
-@pytest.mark.parametrize("name", PRESETS["tune"])
+@pytest.mark.parametrize("name", TUNE_PRESETS.names)
 def test_presets_of_tune_name_settings_that_exist(name):
-    config = TuneConfig.load(preset_file("tune", name, None))
+    config = TuneConfig.load(TUNE_PRESETS.file(name))
     agent_class(config.agent).config_type.parse(config.settings, name)
-
-
-def test_a_preset_of_another_command_is_refused(tmp_path):
-    with pytest.raises(UnknownName, match="unknown preset 'original'"):
-        preset_file("tune", "original", None)
-    with pytest.raises(UsageError, match="both given"):
-        preset_file("tune", "smoke", tmp_path / "mine.toml")

@@ -17,7 +17,7 @@ from segue.tasks.soundtrack.config import SoundtrackConfig
 from segue.tasks.soundtrack.models import load_policy
 from segue.tasks.soundtrack.preferences import Preference, add_preferences
 from segue.tasks.soundtrack.training_data import DrawnConfig, draw_data, read_data, training_split
-from segue.tasks.soundtrack.tune import GENERATOR, PRESETS, TuneConfig, preset_file, tune
+from segue.tasks.soundtrack.tune import GENERATOR, PRESETS, TuneConfig, tune
 from tests.killed_training import Trainer, kill_until_done
 from tests.synthetic_soundtrack import make_dataset, write_folder
 
@@ -83,7 +83,7 @@ def test_the_original_s_agents_resume_exactly_too(
     kill_until_done(trainer, tmp_path / "whole" / "run", tmp_path / "run", settings, folder, 3)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", PRESETS.names)
 def test_the_original_s_presets_run(name: str, folder: Path, tmp_path: Path) -> None:
     sizes = {
         "original.timesteps": 2048,
@@ -96,7 +96,7 @@ def test_the_original_s_presets_run(name: str, folder: Path, tmp_path: Path) -> 
     if name == "original-dqn":
         sizes["original.settings.train_freq"] = 16
         sizes["original.settings.buffer_size"] = 1000
-    config = TuneConfig.load(preset_file(name), (), sizes)
+    config = TuneConfig.load(PRESETS.file(name), (), sizes)
     assert config.original.environments == 8
     result = tune(folder, tmp_path / "run", config)
     assert result["timesteps"] >= 2048

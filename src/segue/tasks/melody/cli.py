@@ -134,24 +134,17 @@ def tune(
     Settings are merged in this order, later wins: defaults, --preset or --config, --set, other
     options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
-    from segue.core.names import unknown
     from segue.core.options import print_json
     from segue.core.progress import progress
     from segue.tasks.melody.config import PRESETS, TuneConfig
     from segue.tasks.melody.models import load_model, shipped
-    from segue.tasks.melody.tune import preset_file
     from segue.tasks.melody.tune import tune as run
 
     if compat:
         if preset not in (None, "magenta"):
             raise click.UsageError("--compat magenta has a preset of its own; leave --preset out.")
         preset = "magenta"
-    if preset is not None:
-        if config_file is not None:
-            raise click.UsageError("Give --preset (or --compat) or --config, not both.")
-        if preset not in PRESETS:
-            raise unknown("preset", preset, PRESETS)
-        config_file = preset_file(preset)
+    config_file = PRESETS.choose(preset, config_file)
     flags: dict[str, Any] = {"algorithm": algorithm, "steps": steps, "seed": seed}
     if resume and (config_file or assignments or any(v is not None for v in flags.values())):
         raise click.UsageError("A run that is resumed keeps its settings; leave them out.")

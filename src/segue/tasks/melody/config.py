@@ -6,18 +6,22 @@ the paper's values, `presets/magenta.toml` those of the original's training scri
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
+from segue.core.presets import Presets
 from segue.tasks.melody.rewards import Mode, mode_weights
 from segue.tasks.melody.rules import RuleSettings
 from segue.tasks.melody.targets import Algorithm
 
 __all__ = ["PRESETS", "ExplorationConfig", "RewardConfig", "TuneConfig"]
 
-PRESETS = ("magenta", "paper", "smoke")
+PRESETS = Presets(
+    Path(__file__).parent / "presets", {name: name for name in ("magenta", "paper", "smoke")}
+)
 """Files in `presets/` that state settings of `tune`."""
 
 

@@ -21,7 +21,7 @@ from segue.core.files import fingerprint
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
-from segue.tasks.melody.config import PRESETS, TuneConfig
+from segue.tasks.melody.config import TuneConfig
 from segue.tasks.melody.env import BatchedMelody
 from segue.tasks.melody.experience import compat_classes, play_round
 from segue.tasks.melody.lstm import Player
@@ -33,16 +33,10 @@ from segue.tasks.melody.replay import Ring
 from segue.tasks.melody.rewards import TheoryReward
 from segue.tasks.melody.rules import RULES
 
-__all__ = ["PRIOR", "preset_file", "tune"]
+__all__ = ["PRIOR", "tune"]
 
 PRIOR = "prior"
 """Name under which a run keeps the model that it started from."""
-
-
-def preset_file(name: str) -> Path:
-    """Return the file of a preset of `PRESETS`."""
-    assert name in PRESETS
-    return Path(__file__).parent / "presets" / f"{name}.toml"
 
 
 def tune(

@@ -51,13 +51,13 @@ def pretrain(
     """  # noqa: D301  click reads the backspace as "keep these lines"
     from segue.core.options import print_json
     from segue.core.progress import progress
-    from segue.tasks.playlist.config import PretrainConfig, preset_file
+    from segue.tasks.playlist.config import PRETRAIN_PRESETS, PretrainConfig
     from segue.tasks.playlist.data.prepared import load_prepared
     from segue.tasks.playlist.pretrain import pretrain as run
 
     flags = {"models": _names(models), "seeds": _numbers(seeds)}
     _no_settings(resume, config_file, preset, assignments, flags)
-    config = PretrainConfig.load(preset_file("pretrain", preset, config_file), assignments, flags)
+    config = PretrainConfig.load(PRETRAIN_PRESETS.choose(preset, config_file), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
@@ -113,13 +113,13 @@ def tune(
     from segue.core.options import print_json
     from segue.core.progress import progress
     from segue.tasks.playlist.agents.config import TuneConfig
-    from segue.tasks.playlist.config import preset_file
+    from segue.tasks.playlist.config import TUNE_PRESETS
     from segue.tasks.playlist.data.prepared import load_prepared
     from segue.tasks.playlist.tune import tune as run
 
     flags: dict[str, Any] = {"agent": agent, "seed": seed}
     _no_settings(resume, config_file, preset, assignments, {})
-    config = TuneConfig.load(preset_file("tune", preset, config_file), assignments, flags)
+    config = TuneConfig.load(TUNE_PRESETS.choose(preset, config_file), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return

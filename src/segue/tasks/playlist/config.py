@@ -11,21 +11,15 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
-from segue.core.errors import UsageError
 from segue.core.names import unknown
+from segue.core.presets import Presets
 from segue.tasks.playlist.models import MODELS
 
-__all__ = ["PRESETS", "EvaluateConfig", "PretrainConfig", "preset_file"]
+__all__ = ["PRETRAIN_PRESETS", "TUNE_PRESETS", "EvaluateConfig", "PretrainConfig"]
 
-PRESETS = {
-    "pretrain": {
-        "lastfm": "lastfm.toml",
-        "original": "original.toml",
-        "smoke": "smoke.toml",
-    },
-    "tune": {"smoke": "tune_smoke.toml"},
-}
-"""Command -> name of a preset -> file in `presets/`."""
+_FOLDER = Path(__file__).parent / "presets"
+PRETRAIN_PRESETS = Presets(_FOLDER, {name: name for name in ("lastfm", "original", "smoke")})
+TUNE_PRESETS = Presets(_FOLDER, {"smoke": "tune_smoke"})
 
 
 class PretrainConfig(Config):
@@ -74,21 +68,3 @@ class EvaluateConfig(Config):
     """Of the draw and of the intervals."""
     resamples: int = Field(1000, ge=100)
     """Of the bootstrap."""
-
-
-def preset_file(
-    command: Literal["pretrain", "tune"], preset: str | None, file: Path | None
-) -> Path | None:
-    """Return the file of a preset that ships for a command, or `file` when there is no preset.
-
-    Raises:
-        UsageError: both are given.
-        UnknownName: the command has no such preset.
-    """
-    if preset is None:
-        return file
-    if file is not None:
-        raise UsageError("--preset and --config are both given", advice="Give one of them")
-    if preset not in PRESETS[command]:
-        raise unknown("preset", preset, PRESETS[command])
-    return Path(__file__).parent / "presets" / PRESETS[command][preset]

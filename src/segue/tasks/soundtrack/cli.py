@@ -165,18 +165,12 @@ def tune(
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
-    from segue.core.names import unknown
     from segue.core.options import print_json
     from segue.core.progress import progress_bars
-    from segue.tasks.soundtrack.tune import PRESETS, TuneConfig, preset_file
+    from segue.tasks.soundtrack.tune import PRESETS, TuneConfig
     from segue.tasks.soundtrack.tune import tune as run
 
-    if preset is not None:
-        if config_file is not None:
-            raise click.UsageError("Give --preset or --config, not both.")
-        if preset not in PRESETS:
-            raise unknown("preset", preset, PRESETS)
-        config_file = preset_file(preset)
+    config_file = PRESETS.choose(preset, config_file)
     if resume and (config_file or assignments or method):
         raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
     config = TuneConfig.load(config_file, assignments, {"method": method, "data": data})

@@ -19,6 +19,7 @@ from pydantic import Field
 
 from segue.core.config import Config, read_toml
 from segue.core.errors import RunError, UsageError
+from segue.core.presets import Presets
 from segue.core.progress import AddBar, silent
 from segue.core.run import Run
 from segue.tasks.soundtrack.config import SoundtrackConfig
@@ -27,12 +28,17 @@ from segue.tasks.soundtrack.original import OriginalConfig, train_original
 from segue.tasks.soundtrack.ppo import PPOConfig, ppo
 from segue.tasks.soundtrack.training_data import DrawnConfig, TrainingData, draw_data, read_data
 
-__all__ = ["GENERATOR", "PRESETS", "TuneConfig", "preset_file", "tune"]
+__all__ = ["GENERATOR", "PRESETS", "TuneConfig", "tune"]
 
 GENERATOR = "generator"
 """Value of `data` that stands for problems drawn at random."""
-PRESETS = ("original", "original-a2c", "original-dqn", "original-multi", "original-ppo")
-"""Files in `presets/` that state settings of `tune`."""
+PRESETS = Presets(
+    Path(__file__).parent / "presets",
+    {
+        name: name
+        for name in ("original", "original-a2c", "original-dqn", "original-multi", "original-ppo")
+    },
+)
 
 Method = Literal["dagger", "clone", "ppo", "original"]
 
@@ -62,11 +68,6 @@ class TuneConfig(Config):
     """Of method `ppo`."""
     original: OriginalConfig = OriginalConfig()
     """Of method `original`."""
-
-
-def preset_file(name: str) -> Path:
-    """Return the file of a preset of `tune`."""
-    return Path(__file__).parent / "presets" / f"{name}.toml"
 
 
 def no_bars(label: str, total: float | None) -> Any:

@@ -1,0 +1,1 @@
+"""Text-to-music diffusion, tuned by DDPO towards what listeners hear."""

@@ -1,0 +1,1 @@
+"""Networks that listen: similarity of text and sound, emotion, and an independent judge."""

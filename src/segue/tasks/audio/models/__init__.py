@@ -1,0 +1,1 @@
+"""Denoisers behind one interface: our own small one and AudioLDM2."""

@@ -1,0 +1,1 @@
+"""Reward terms of generated clips, by name."""
