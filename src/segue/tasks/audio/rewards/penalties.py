@@ -64,7 +64,7 @@ def clipped_share(audio: NDArray[np.floating], rate: int, clipped_at: float) -> 
 
 
 def _windows(values: NDArray[np.generic], rate: int) -> NDArray[np.generic]:
-    """Return [B, windows, samples]; a rest shorter than a window is left out, a short clip is one."""
+    """Return [B, windows, samples]; a short rest is left out, a short clip is a window."""
     width = min(round(_WINDOW_S * rate), values.shape[1])
     n = values.shape[1] // width
     return values[:, : n * width].reshape(len(values), n, width)

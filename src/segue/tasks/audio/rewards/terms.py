@@ -7,7 +7,7 @@ A term says what it hears, so that tuning makes no more sound than is needed: `m
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
@@ -69,7 +69,7 @@ class Needs:
 
     clap: SimilarityEar | None = None
     emotion: EmotionEar | None = None
-    config: RewardConfig = RewardConfig()
+    config: RewardConfig = field(default_factory=RewardConfig)
 
     def listener(self, name: Literal["clap", "emotion"]) -> SimilarityEar | EmotionEar:
         """Return a listener.
