@@ -1,0 +1,215 @@
+"""`prepare`: music that is rendered here, or a folder of audio files -> clips to learn from.
+
+1. plan: every clip's labels and caption, or the clips that a source's files give;
+2. sound: rendered, or decoded and cut, into one file for each split;
+3. captions: a share of the training ones is exchanged; the training clips are halved;
+4. everything is written, or nothing.
+
+The same settings and files give the same folder; where it is there already, it is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from segue.core.errors import DataError, UsageError
+from segue.core.files import fingerprint, read_json, sha256_file, sync_directory, write_json
+from segue.core.progress import Advance, silent
+from segue.tasks.audio.data.clips import SPLITS, Clip, with_halves, with_noise, write_clips
+from segue.tasks.audio.data.config import PrepareConfig
+from segue.tasks.audio.data.planning import plan
+from segue.tasks.audio.data.prepared import CLIPS, FORMAT, KIND, MANIFEST, audio_file
+from segue.tasks.audio.data.rendering import renderer_name
+from segue.tasks.audio.data.workers import render_clips, reserve, write_row
+from segue.tasks.audio.vocabulary import INSTRUMENTS, MOODS
+
+__all__ = ["SAMPLING_RATE", "check_target", "prepare"]
+
+SAMPLING_RATE = 16_000
+"""Of all clips, in Hz."""
+
+_RECIPE = 1
+"""Counts changes of this program that give other clips for the same settings."""
+_NOISE_OF_RENDERED = 0.6
+_OWN_FILES = frozenset({CLIPS, MANIFEST, *map(audio_file, SPLITS)})
+
+
+def prepare(
+    out: Path,
+    config: PrepareConfig | None = None,
+    *,
+    source: Path | None = None,
+    advance: Advance = silent,
+) -> dict[str, Any]:
+    """Make a prepared folder; see the module.
+
+    Args:
+        out: folder to write; a new or empty one, or an earlier result, which is replaced.
+        config: settings.
+        source: folder of audio files with captions, see `segue.tasks.audio.data.source`; None
+            renders music.
+        advance: called with the share of the work just done; all of it is 1.
+
+    Returns:
+        The content of prepared.json, and `reused`: whether the folder was there already.
+
+    Raises:
+        DataError: the source cannot be used, or the folder cannot be written.
+        UsageError: `out` holds something else.
+    """
+    config = config or PrepareConfig()
+    out = Path(out)
+    check_target(out)
+    if source is None:
+        made_from, fill = _rendered(config, advance)
+    else:
+        made_from, fill = _cut(Path(source), config, advance)
+    made_from = {"recipe": _RECIPE, **made_from}
+    if (kept := _kept(out, fingerprint(made_from))) is not None:
+        advance(1.0)
+        return kept | {"reused": True}
+    try:
+        facts = _written(out, config, made_from, fill)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", where=out) from error
+    return facts | {"reused": False}
+
+
+def check_target(folder: Path) -> None:
+    """Refuse to write where something else is.
+
+    Raises:
+        UsageError: `folder` is a file, or holds what `prepare` did not write.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise UsageError("is not a folder", where=folder, advice="Choose another --out")
+    foreign = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in _OWN_FILES and not path.name.startswith(("features-", ".tmp-"))
+    )
+    if foreign:
+        raise UsageError(
+            f"holds other things, such as {foreign[0]}",
+            where=folder,
+            advice="Choose a new or empty folder as --out; one that was prepared may be replaced",
+        )
+
+
+Fill = Callable[[Path], tuple[list[Clip], dict[str, Any]]]
+"""Writes the sound of all clips into a folder; returns the clips, and facts for the manifest."""
+
+
+def _rendered(config: PrepareConfig, advance: Advance) -> tuple[dict[str, Any], Fill]:
+    n = config.n_held_back
+    counts = dict(zip(SPLITS, (config.clips, n, n), strict=True))
+    total = sum(counts.values())
+    renderer = renderer_name() if config.timbre != "additive" else "additive"
+
+    def fill(folder: Path) -> tuple[list[Clip], dict[str, Any]]:
+        clips = [plan(config, split, i).clip for split, n in counts.items() for i in range(n)]
+        for split, n_clips in counts.items():
+            reserve(folder, split, n_clips, round(config.seconds * SAMPLING_RATE))
+        render_clips(folder, counts, config, SAMPLING_RATE, lambda done: advance(done / total))
+        return clips, {"name": "rendered clips", "renderer": renderer}
+
+    return {"settings": _settings(config), "renderer": renderer}, fill
+
+
+def _cut(source: Path, config: PrepareConfig, advance: Advance) -> tuple[dict[str, Any], Fill]:
+    from segue.tasks.audio.data.source import decode_clips, find_recordings
+
+    found = find_recordings(source)
+    files = {recording.name: recording.sha256 for recording in found.recordings}
+
+    def fill(folder: Path) -> tuple[list[Clip], dict[str, Any]]:
+        decoded = decode_clips(found, config, SAMPLING_RATE, folder, advance)
+        counts = Counter(clip.split for clip, _ in decoded.clips)
+        for split in SPLITS:
+            reserve(folder, split, counts[split], round(config.seconds * SAMPLING_RATE))
+        place: Counter[str] = Counter()
+        for clip, sound in decoded.clips:
+            write_row(folder, clip.split, place[clip.split], sound())
+            place[clip.split] += 1
+        clips = sorted((clip for clip, _ in decoded.clips), key=lambda c: SPLITS.index(c.split))
+        name = source.resolve().name or "clips"
+        return clips, {"name": name, "renderer": "", "account": decoded.account}
+
+    return {"settings": _settings(config), "files": files, "captions": found.captions_sha256}, fill
+
+
+def _settings(config: PrepareConfig) -> dict[str, Any]:
+    """Return the settings that decide what the clips are."""
+    return config.model_dump(mode="json", exclude={"workers"})
+
+
+def _kept(out: Path, made_from: str) -> dict[str, Any] | None:
+    """Return the facts of a folder that holds what is wanted already."""
+    try:
+        facts = dict(read_json(out / MANIFEST))
+        if facts["made_from"] == made_from and facts["format"] == FORMAT:
+            if all((out / name).is_file() for name in facts["files"]):
+                return facts
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return None
+
+
+def _written(
+    out: Path, config: PrepareConfig, made_from: dict[str, Any], fill: Fill
+) -> dict[str, Any]:
+    out = out.resolve()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
+    try:
+        new, old = work / "new", work / "old"
+        new.mkdir()
+        clips, told = fill(new)
+        noise = config.label_noise
+        if noise is None:
+            noise = _NOISE_OF_RENDERED if told["renderer"] else 0.0
+        clips = with_halves(with_noise(clips, noise, config.seed), config.seed)
+        write_clips(new / CLIPS, clips)
+        files = {name: sha256_file(new / name) for name in (*map(audio_file, SPLITS), CLIPS)}
+        digest = hashlib.sha256("".join(f"{k}{v}" for k, v in files.items()).encode()).hexdigest()
+        facts = {
+            "format": FORMAT,
+            "kind": KIND,
+            "name": told["name"],
+            "fingerprint": f"sha256:{digest}",
+            "made_from": fingerprint(made_from),
+            "sampling_rate": SAMPLING_RATE,
+            "seconds": config.seconds,
+            "splits": {name: sum(clip.split == name for clip in clips) for name in SPLITS},
+            "label_noise": noise,
+            "renderer": told["renderer"],
+            "moods": _counted(MOODS, [clip.mood for clip in clips]),
+            "instruments": _counted(
+                [each.name for each in INSTRUMENTS], [clip.instrument for clip in clips]
+            ),
+            "account": told.get("account", {"left_out": {}, "examples": {}}),
+            "settings": _settings(config),
+            "files": files,
+        }
+        write_json(new / MANIFEST, facts)
+        if out.exists():
+            out.rename(old)
+        new.rename(out)
+        sync_directory(out.parent)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return facts
+
+
+def _counted(names: Any, numbers: list[int]) -> dict[str, int]:
+    counts = Counter(numbers)
+    named = {name: counts[i] for i, name in enumerate(names)}
+    return named | ({"not known": counts[-1]} if counts[-1] else {})
