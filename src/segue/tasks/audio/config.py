@@ -37,9 +37,9 @@ class PromptConfig(Config):
     file: Path | None = None
     """Text file with one prompt a line (original: lists of nouns and activities); without it
     prompts are made of the words below, as `a recording of a happy piano solo, high quality`."""
-    emotions: list[str] = ["happy", "angry", "sad", "tender"]
+    emotions: list[str] = Field(default=["happy", "angry", "sad", "tender"])
     """Emotion words; `all` in their place is all 59."""
-    instruments: list[str] = ["all"]
+    instruments: list[str] = Field(default=["all"])
     """Instrument words; `all` is the ten instruments by their first name, `synonyms` all 30
     words."""
     held_out: bool = False
@@ -164,7 +164,7 @@ class LookConfig(Config):
 class TuneConfig(Config):
     """How a text-to-music model is tuned towards a reward."""
 
-    reward: dict[str, float] = {"emotion": 1.0}
+    reward: dict[str, float] = Field(default={"emotion": 1.0})
     """Weights of the named terms; also terms of your own, `package.module:function`."""
     terms: RewardConfig = RewardConfig()
     prompts: PromptConfig = PromptConfig()

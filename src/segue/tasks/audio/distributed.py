@@ -64,7 +64,8 @@ class World:
                 weight.grad = torch.zeros_like(weight)
         flat = torch.cat([w.grad.flatten() for w in weights if w.grad is not None])
         dist.all_reduce(flat)
-        for weight, part in zip(weights, flat.split([w.numel() for w in weights]), strict=True):
+        sizes = [weight.numel() for weight in weights]
+        for weight, part in zip(weights, torch.split(flat, sizes), strict=True):
             weight.grad = part.view_as(weight)
 
     def sums(self, values: dict[str, float]) -> dict[str, float]:

@@ -14,7 +14,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import torch
 
 from segue.core.errors import UsageError
@@ -23,7 +22,7 @@ from segue.tasks.audio.models.base import join, rows
 from segue.tasks.audio.schedule import Step, step
 
 if TYPE_CHECKING:
-    from segue.tasks.audio.models.base import Conditioning, Denoiser
+    from segue.tasks.audio.models.base import Denoiser
 
 __all__ = ["Precision", "Prompting", "autocast", "denoise", "guided", "prompting", "sample"]
 
@@ -198,12 +197,10 @@ def sample(
     asked = prompting(denoiser, prompts, guidance, negative)
     shape, parts = denoiser.latent_shape(seconds), []
     for first in range(0, len(prompts), batch):
-        index = np.arange(first, min(first + batch, len(prompts)))
-        some = asked.rows(torch.from_numpy(index).to(denoiser.device))
-        for _, _, taken in denoise(
-            denoiser, some, shape, K, eta, [numbers[i] for i in index], precision
-        ):
+        own = numbers[first : first + batch]
+        some = asked.rows(torch.arange(first, first + len(own), device=denoiser.device))
+        for _, _, taken in denoise(denoiser, some, shape, K, eta, own, precision):
             last = taken.latents
         parts.append(last)
-        advance(float(len(index)))
+        advance(float(len(own)))
     return torch.cat(parts)
