@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,12 +13,24 @@ from segue.core.errors import DataError
 from segue.core.seeding import generator
 from segue.music.theory import MODES, Key
 
-__all__ = ["SPLITS", "Clip", "key_number", "read_clips", "with_halves", "with_noise", "write_clips"]
+__all__ = [
+    "SPLITS",
+    "Clip",
+    "group_of",
+    "key_number",
+    "read_clips",
+    "with_halves",
+    "with_noise",
+    "write_clips",
+]
 
-SPLITS = ("train", "val", "test")
-"""In the order of `clips.jsonl`."""
+SPLITS = ("train", "val", "test", "judge")
+"""In the order of `clips.jsonl`. `judge` holds rendered clips of the pairs of mood and instrument
+that training lacks, for the judge alone: one that never heard a happy cello has learned that there
+is none, and finds every cello angry, sad or tender."""
 
 _MINOR_THIRD = 3
+_PART = re.compile(r"((?:^|/)Q[1-4]_[^/]+)_\d+\.\w+$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +96,12 @@ def with_noise(clips: list[Clip], share: float, seed: int) -> list[Clip]:
 
 
 def with_halves(clips: list[Clip], seed: int) -> list[Clip]:
-    """Return clips whose training part is in two halves; pieces of one file stay together."""
-    files = sorted({_file(clip, i) for i, clip in enumerate(clips) if clip.split == "train"})
-    order = generator(seed, "halves").permutation(len(files))
-    half = {files[k]: int(place % 2) for place, k in enumerate(order.tolist())}
+    """Return clips whose training part is in two halves; parts of one piece stay together."""
+    groups = sorted({_group(clip, i) for i, clip in enumerate(clips) if clip.split == "train"})
+    order = generator(seed, "halves").permutation(len(groups))
+    half = {groups[k]: int(place % 2) for place, k in enumerate(order.tolist())}
     return [
-        replace(clip, half=half[_file(clip, i)]) if clip.split == "train" else clip
+        replace(clip, half=half[_group(clip, i)]) if clip.split == "train" else clip
         for i, clip in enumerate(clips)
     ]
 
@@ -120,6 +133,14 @@ def read_clips(path: Path) -> list[Clip]:
     return found
 
 
-def _file(clip: Clip, index: int) -> tuple[str, int]:
-    name = clip.source.rpartition("@")[0]
-    return (name, 0) if name else ("", index)
+def group_of(source: str) -> str:
+    """Return the name of what a clip's file belongs to: parts of one piece belong together.
+
+    EMOPIA writes the number of the part behind the piece: `Q1_9v2WSpn4FCw_3.mp3`.
+    """
+    name = source.rpartition("@")[0] or source
+    return _PART.sub(r"\1", name)
+
+
+def _group(clip: Clip, index: int) -> tuple[str, int]:
+    return (group_of(clip.source), 0) if clip.source else ("", index)

@@ -10,6 +10,7 @@ three. The piece runs beyond the clip's end, so that clips are excerpts and none
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -161,10 +162,10 @@ def _melody(
         for length, move in motif:
             if length > 0:
                 chord = chords[min(int(start / chords[0].beats), len(chords) - 1)]
-                place = _bounced(place + move, len(ladder))
+                before, place = place, _bounced(place + move, len(ladder))
                 on_beat = abs(start - round(start)) < 1e-6
                 if on_beat and rng.random() < _CHORD_TONE_SHARE:
-                    place = _to_chord(ladder, place, chord.tones, move)
+                    place = _to_chord(ladder, place, chord.tones, move, before)
                 pitch = ladder[place] - (rng.random() < style.chromatic)
                 stress = style.accent if abs(start - chord.start) < 1e-6 else 0
                 stress += 0 if on_beat else -4
@@ -211,10 +212,15 @@ def _bounced(place: int, n: int) -> int:
     return min(place, period - place)
 
 
-def _to_chord(ladder: list[int], place: int, tones: tuple[int, ...], move: int) -> int:
-    """Return the nearest place whose pitch is of the chord, rather in the way of the move."""
+def _to_chord(ladder: list[int], place: int, tones: tuple[int, ...], move: int, before: int) -> int:
+    """Return the nearest place whose pitch is of the chord; where the melody moves, another one."""
     wanted = [p for p in range(len(ladder)) if ladder[p] % 12 in tones]
-    return min(wanted, key=lambda p: (abs(p - place), (p - place) * move < 0), default=place)
+
+    def cost(p: int) -> float:
+        back = (p - place) * move < 0
+        return abs(p - place) + 0.5 * back + 2.0 * (move != 0 and p == before)
+
+    return min(wanted, key=cost, default=place)
 
 
 def _one_voice(notes: list[Note]) -> tuple[Note, ...]:
@@ -223,7 +229,7 @@ def _one_voice(notes: list[Note]) -> tuple[Note, ...]:
     overlap = TICKS_PER_QUARTER // 24
     cut = [
         Note(n.start, n.pitch, min(n.end, max(later.start + overlap, n.start + 1)), n.velocity)
-        for n, later in zip(ordered, ordered[1:], strict=False)
+        for n, later in itertools.pairwise(ordered)
     ]
     return sorted_notes([*cut, *ordered[-1:]])
 

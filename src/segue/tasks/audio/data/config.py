@@ -52,3 +52,11 @@ class PrepareConfig(Config):
     def n_held_back(self) -> int:
         """Rendered clips of validation, and of test."""
         return max(round(self.clips / 10), 1)
+
+    @property
+    def n_for_judge(self) -> int:
+        """Rendered clips of the four pairs that training lacks.
+
+        Of each as many as the judge's half of the training clips has of each of the other 36.
+        """
+        return max(round(self.clips / 2 * 4 / 36), 4)

@@ -50,7 +50,7 @@ class Planned:
 def plan(config: PrepareConfig, split: str, index: int) -> Planned:
     """Return what the clip of a split with this number will be."""
     training = split == "train"
-    pairs = [pair for pair in _PAIRS if not (training and pair in HELD_OUT_PAIRS)]
+    pairs = [pair for pair in _PAIRS if _may_hold(split, pair in HELD_OUT_PAIRS)]
     turn, place = divmod(index, len(pairs))
     mood, instrument = pairs[_order(config.seed, split, turn, len(pairs))[place]]
     rng = generator(config.seed, "plan", split, index)
@@ -106,6 +106,11 @@ def sound_of(
         rng=generator(config.seed, "render", split, index),
     )
     return np.rint(sound * (_FULL_SCALE - 1)).astype(np.int16)
+
+
+def _may_hold(split: str, held_out_pair: bool) -> bool:
+    """Return whether a split may hold clips of a pair of mood and instrument."""
+    return {"train": not held_out_pair, "judge": held_out_pair}.get(split, True)
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ Fill = Callable[[Path], tuple[list[Clip], dict[str, Any]]]
 
 def _rendered(config: PrepareConfig, advance: Advance) -> tuple[dict[str, Any], Fill]:
     n = config.n_held_back
-    counts = dict(zip(SPLITS, (config.clips, n, n), strict=True))
+    counts = dict(zip(SPLITS, (config.clips, n, n, config.n_for_judge), strict=True))
     total = sum(counts.values())
     renderer = renderer_name() if config.timbre != "additive" else "additive"
 
@@ -125,25 +126,27 @@ def _rendered(config: PrepareConfig, advance: Advance) -> tuple[dict[str, Any], 
 
 
 def _cut(source: Path, config: PrepareConfig, advance: Advance) -> tuple[dict[str, Any], Fill]:
-    from segue.tasks.audio.data.source import decode_clips, find_recordings
+    from segue.tasks.audio.data.cutting import cut
+    from segue.tasks.audio.data.source import find_recordings
 
     found = find_recordings(source)
-    files = {recording.name: recording.sha256 for recording in found.recordings}
 
     def fill(folder: Path) -> tuple[list[Clip], dict[str, Any]]:
-        decoded = decode_clips(found, config, SAMPLING_RATE, folder, advance)
-        counts = Counter(clip.split for clip, _ in decoded.clips)
+        spool_file = folder / ".spool"
+        spool = cut(found, config, SAMPLING_RATE, spool_file, advance)
+        clips = []
         for split in SPLITS:
-            reserve(folder, split, counts[split], round(config.seconds * SAMPLING_RATE))
-        place: Counter[str] = Counter()
-        for clip, sound in decoded.clips:
-            write_row(folder, clip.split, place[clip.split], sound())
-            place[clip.split] += 1
-        clips = sorted((clip for clip, _ in decoded.clips), key=lambda c: SPLITS.index(c.split))
+            numbers = [i for i, clip in enumerate(spool.clips) if clip.split == split]
+            if numbers:
+                reserve(folder, split, len(numbers), spool.n_samples)
+            for place, number in enumerate(numbers):
+                write_row(folder, split, place, spool.sound(number))
+                clips.append(spool.clips[number])
+        spool_file.unlink()
         name = source.resolve().name or "clips"
-        return clips, {"name": name, "renderer": "", "account": decoded.account}
+        return clips, {"name": name, "renderer": "", "account": asdict(found.account)}
 
-    return {"settings": _settings(config), "files": files, "captions": found.captions_sha256}, fill
+    return {"settings": _settings(config), "files": found.identity}, fill
 
 
 def _settings(config: PrepareConfig) -> dict[str, Any]:
@@ -155,9 +158,9 @@ def _kept(out: Path, made_from: str) -> dict[str, Any] | None:
     """Return the facts of a folder that holds what is wanted already."""
     try:
         facts = dict(read_json(out / MANIFEST))
-        if facts["made_from"] == made_from and facts["format"] == FORMAT:
-            if all((out / name).is_file() for name in facts["files"]):
-                return facts
+        same = facts["made_from"] == made_from and facts["format"] == FORMAT
+        if same and all((out / name).is_file() for name in facts["files"]):
+            return facts
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
@@ -178,7 +181,9 @@ def _written(
             noise = _NOISE_OF_RENDERED if told["renderer"] else 0.0
         clips = with_halves(with_noise(clips, noise, config.seed), config.seed)
         write_clips(new / CLIPS, clips)
-        files = {name: sha256_file(new / name) for name in (*map(audio_file, SPLITS), CLIPS)}
+        counts = Counter(clip.split for clip in clips)
+        splits = {name: counts[name] for name in SPLITS if counts[name]}
+        files = {name: sha256_file(new / name) for name in (*map(audio_file, splits), CLIPS)}
         digest = hashlib.sha256("".join(f"{k}{v}" for k, v in files.items()).encode()).hexdigest()
         facts = {
             "format": FORMAT,
@@ -188,14 +193,14 @@ def _written(
             "made_from": fingerprint(made_from),
             "sampling_rate": SAMPLING_RATE,
             "seconds": config.seconds,
-            "splits": {name: sum(clip.split == name for clip in clips) for name in SPLITS},
+            "splits": splits,
             "label_noise": noise,
             "renderer": told["renderer"],
             "moods": _counted(MOODS, [clip.mood for clip in clips]),
             "instruments": _counted(
                 [each.name for each in INSTRUMENTS], [clip.instrument for clip in clips]
             ),
-            "account": told.get("account", {"left_out": {}, "examples": {}}),
+            "account": told.get("account", {"left_out": {}, "noted": {}, "examples": {}}),
             "settings": _settings(config),
             "files": files,
         }

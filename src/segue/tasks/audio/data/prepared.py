@@ -1,7 +1,7 @@
 """A prepared folder: clips of equal length with captions and labels, read as they are needed.
 
     audio-SPLIT.npy      int16 [N, T], one channel at 16 kHz, memory-mapped
-    clips.jsonl          a row for each clip of train, val, test (`segue.tasks.audio.data.clips`)
+    clips.jsonl          a row for each clip of each split (`segue.tasks.audio.data.clips`)
     prepared.json        format, settings, counts, renderer, fingerprint, sha256 of the files
     features-SPLIT-*.npy float16 [N, frames, 64], log-mel, made when first asked for
 
@@ -48,7 +48,8 @@ class Prepared:
         self.folder = folder
         self.facts = facts
         """Everything in prepared.json: settings, counts, renderer."""
-        self._clips = {name: [c for c in clips if c.split == name] for name in SPLITS}
+        by_split = {name: [c for c in clips if c.split == name] for name in SPLITS}
+        self._clips = {name: found for name, found in by_split.items() if found}
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -87,7 +88,7 @@ class Prepared:
 
     @property
     def splits(self) -> dict[str, int]:
-        """Split -> number of its clips: train, val, test."""
+        """Split -> number of its clips: train, val, test and, when rendered, judge."""
         return {name: len(clips) for name, clips in self._clips.items()}
 
     @property
@@ -243,7 +244,7 @@ class Prepared:
     def _known(self, split: str) -> str:
         if split not in self._clips:
             raise UsageError(
-                f"no split '{split}'", where=self.folder, advice=f"Known: {', '.join(SPLITS)}"
+                f"no split '{split}'", where=self.folder, advice=f"It has {', '.join(self._clips)}"
             )
         return split
 

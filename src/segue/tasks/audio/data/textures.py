@@ -70,7 +70,7 @@ def _alberti(
     """Low, high, middle, high in eighths."""
     low, high = voices[0], voices[-1]
     middle = voices[len(voices) // 2]
-    for i, pitch in zip(range(int(2 * beats)), itertools.cycle((low, high, middle, high))):  # noqa: B905
+    for i, pitch in zip(range(int(2 * beats)), itertools.cycle((low, high, middle, high))):
         yield Stroke(i / 2, 0.5, pitch)
     if bass is not None:
         yield Stroke(0.0, beats, bass)
@@ -82,8 +82,19 @@ def _arpeggio(
     """Up the chord from the bass, each tone held."""
     wave = (*(() if bass is None else (bass,)), *voices, voices[0] + 12, *voices[:0:-1])
     step = 0.5
-    for i, pitch in zip(range(int(beats / step)), itertools.cycle(wave)):  # noqa: B905
+    for i, pitch in zip(range(int(beats / step)), itertools.cycle(wave)):
         yield Stroke(i * step, min(1.5, beats - i * step), pitch)
+
+
+def _rolled(
+    voices: Voices, bass: int | None, beats: float, rng: np.random.Generator
+) -> Iterator[Stroke]:
+    """The chord from the bass up, one tone after another, all held; and again after two beats."""
+    tones = (*(() if bass is None else (bass,)), *voices)
+    for begin in range(0, int(beats), 2):
+        for i, pitch in enumerate(tones):
+            start = begin + 0.25 * i
+            yield Stroke(start, min(begin + 2.0, beats) - start, pitch)
 
 
 def _pad(
@@ -161,6 +172,7 @@ TEXTURES: dict[str, Texture] = {
     "offbeat": _offbeat,
     "oompah": _oompah,
     "pad": _pad,
+    "rolled": _rolled,
     "stabs": _stabs,
     "touched": _touched,
     "tremolo": _tremolo,
