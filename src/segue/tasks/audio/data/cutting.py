@@ -1,9 +1,9 @@
 """Recordings of any rate, length and format -> clips of one length, in three splits.
 
 A recording is decoded to one channel, and cut from its beginning into clips; what is left at the
-end is dropped if it is shorter than half a clip, else filled up with silence, as is a recording that
-is shorter than a clip. Recordings that belong together (parts of one piece, as EMOPIA names them)
-go to one split.
+end is dropped if it is shorter than half a clip, else filled up with silence. So is a recording
+that is shorter than a clip. Recordings that belong together (parts of one piece, as EMOPIA names
+them) go to one split.
 """
 
 from __future__ import annotations

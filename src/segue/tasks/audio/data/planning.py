@@ -105,7 +105,8 @@ def sound_of(
         timbre=config.timbre,
         rng=generator(config.seed, "render", split, index),
     )
-    return np.rint(sound * (_FULL_SCALE - 1)).astype(np.int16)
+    samples: NDArray[np.int16] = np.rint(sound * (_FULL_SCALE - 1)).astype(np.int16)
+    return samples
 
 
 def _may_hold(split: str, held_out_pair: bool) -> bool:

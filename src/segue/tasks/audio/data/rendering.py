@@ -129,7 +129,8 @@ def _played(notes: Piece, seconds: float, rate: int, cents: float, *, additive: 
     mono = np.ascontiguousarray(both.mean(axis=0), np.float32)
     if speed * higher != rate:
         mono = soxr.resample(mono, speed * higher, rate, quality="HQ")
-    return np.pad(mono[:n], (0, max(n - len(mono), 0)))
+    out: Samples = np.pad(mono[:n], (0, max(n - len(mono), 0)))
+    return out
 
 
 def _elsewhere(sound: Samples, rate: int, rng: np.random.Generator) -> Samples:

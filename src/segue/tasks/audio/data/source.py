@@ -1,6 +1,7 @@
 """A user's own folder of audio files, and the captions that go with them.
 
-Any file that FFmpeg decodes is a recording. Its caption comes from the first of these that is there:
+Any file that FFmpeg decodes is a recording. Its caption comes from the first of these that there
+is:
 
     captions.csv, captions.jsonl   a row for each file: file, caption, and mood and instrument if
                                    known (also metadata.csv and .jsonl with file_name and text)
@@ -33,25 +34,11 @@ from segue.tasks.audio.vocabulary import (
 
 __all__ = ["SUFFIXES", "Account", "Recording", "Recordings", "find_recordings"]
 
-SUFFIXES = frozenset(
-    [
-        ".wav",
-        ".mp3",
-        ".flac",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".m4a",
-        ".aac",
-        ".aif",
-        ".aiff",
-        ".wma",
-        ".wv",
-        ".mka",
-        ".w64",
-        ".caf",
-    ]
+_NAMES = (
+    *("wav", "mp3", "flac", "ogg", "oga", "opus", "m4a", "aac", "aif", "aiff", "caf"),
+    *("mka", "w64", "wma", "wv"),
 )
+SUFFIXES = frozenset(f".{name}" for name in _NAMES)
 """Of the files that are looked at."""
 
 _TABLES = ("captions.csv", "captions.jsonl", "metadata.csv", "metadata.jsonl")
@@ -183,7 +170,11 @@ def _told(
     if not row:
         beside = path.with_suffix(".txt")
         if beside.is_file():
-            caption = _text(beside)
+            try:
+                caption = _text(beside)
+            except DataError as error:
+                account.leave_out(f"its text {error.what}", name)
+                return None
         elif quadrant:
             # The music of EMOPIA is for piano alone.
             caption = make_prompt(MOODS[int(quadrant[1]) - 1], "piano").text
