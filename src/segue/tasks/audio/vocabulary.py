@@ -320,7 +320,7 @@ def _negated(before: list[str]) -> bool:
 
 def _key_in(text: str) -> str | None:
     found = _KEY.search(text)
-    if found is None:
+    if found is None or (found[1] == "a" and not found[2]):  # "in a major hurry" is no key
         return None
     sign = {"sharp": "#", "#": "#", "♯": "#", "flat": "b", "♭": "b", "b": "b"}
     accidental = sign.get((found[2] or "").lower(), "")

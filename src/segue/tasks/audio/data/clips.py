@@ -14,6 +14,7 @@ from segue.core.seeding import generator
 from segue.music.theory import MODES, Key
 
 __all__ = [
+    "JUDGE_SPLIT",
     "SPLITS",
     "Clip",
     "group_of",
@@ -24,10 +25,13 @@ __all__ = [
     "write_clips",
 ]
 
-SPLITS = ("train", "val", "test", "judge")
-"""In the order of `clips.jsonl`. `judge` holds rendered clips of the pairs of mood and instrument
-that training lacks, for the judge alone: one that never heard a happy cello has learned that there
-is none, and finds every cello angry, sad or tender."""
+SPLITS = ("train", "val", "test")
+"""What every prepared folder has, in the order of `clips.jsonl`."""
+
+JUDGE_SPLIT = "judge"
+"""A fourth split of rendered folders: clips of the pairs of mood and instrument that training
+lacks, for the judge alone. One that never heard a happy cello has learned that there is none, and
+finds every cello angry, sad or tender."""
 
 _MINOR_THIRD = 3
 _PART = re.compile(r"((?:^|/)Q[1-4]_[^/]+)_\d+\.\w+$", re.IGNORECASE)

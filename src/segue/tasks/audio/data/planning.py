@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from segue.core.seeding import generator
 from segue.music.theory import Key
-from segue.tasks.audio.data.clips import Clip, key_number
+from segue.tasks.audio.data.clips import JUDGE_SPLIT, Clip, key_number
 from segue.tasks.audio.data.composing import compose, draw_key, draw_tempo
 from segue.tasks.audio.data.config import PrepareConfig
 from segue.tasks.audio.data.rendering import render
@@ -111,7 +111,7 @@ def sound_of(
 
 def _may_hold(split: str, held_out_pair: bool) -> bool:
     """Return whether a split may hold clips of a pair of mood and instrument."""
-    return {"train": not held_out_pair, "judge": held_out_pair}.get(split, True)
+    return {"train": not held_out_pair, JUDGE_SPLIT: held_out_pair}.get(split, True)
 
 
 @lru_cache(maxsize=64)

@@ -22,7 +22,14 @@ from typing import Any
 from segue.core.errors import DataError, UsageError
 from segue.core.files import fingerprint, read_json, sha256_file, sync_directory, write_json
 from segue.core.progress import Advance, silent
-from segue.tasks.audio.data.clips import SPLITS, Clip, with_halves, with_noise, write_clips
+from segue.tasks.audio.data.clips import (
+    JUDGE_SPLIT,
+    SPLITS,
+    Clip,
+    with_halves,
+    with_noise,
+    write_clips,
+)
 from segue.tasks.audio.data.config import PrepareConfig
 from segue.tasks.audio.data.planning import plan
 from segue.tasks.audio.data.prepared import CLIPS, FORMAT, KIND, MANIFEST, audio_file
@@ -38,7 +45,8 @@ SAMPLING_RATE = 16_000
 _RECIPE = 1
 """Counts changes of this program that give other clips for the same settings."""
 _NOISE_OF_RENDERED = 0.6
-_OWN_FILES = frozenset({CLIPS, MANIFEST, *map(audio_file, SPLITS)})
+_ALL_SPLITS = (*SPLITS, JUDGE_SPLIT)
+_OWN_FILES = frozenset({CLIPS, MANIFEST, *map(audio_file, _ALL_SPLITS)})
 
 
 def prepare(
@@ -111,7 +119,7 @@ Fill = Callable[[Path], tuple[list[Clip], dict[str, Any]]]
 
 def _rendered(config: PrepareConfig, advance: Advance) -> tuple[dict[str, Any], Fill]:
     n = config.n_held_back
-    counts = dict(zip(SPLITS, (config.clips, n, n, config.n_for_judge), strict=True))
+    counts = dict(zip(_ALL_SPLITS, (config.clips, n, n, config.n_for_judge), strict=True))
     total = sum(counts.values())
     renderer = renderer_name() if config.timbre != "additive" else "additive"
 
@@ -182,7 +190,7 @@ def _written(
         clips = with_halves(with_noise(clips, noise, config.seed), config.seed)
         write_clips(new / CLIPS, clips)
         counts = Counter(clip.split for clip in clips)
-        splits = {name: counts[name] for name in SPLITS if counts[name]}
+        splits = {name: counts[name] for name in _ALL_SPLITS if counts[name]}
         files = {name: sha256_file(new / name) for name in (*map(audio_file, splits), CLIPS)}
         digest = hashlib.sha256("".join(f"{k}{v}" for k, v in files.items()).encode()).hexdigest()
         facts = {

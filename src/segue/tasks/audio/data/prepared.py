@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import DataError, UsageError
 from segue.core.files import read_json, sha256_file
-from segue.tasks.audio.data.clips import SPLITS, Clip, read_clips
+from segue.tasks.audio.data.clips import JUDGE_SPLIT, SPLITS, Clip, read_clips
 from segue.tasks.audio.vocabulary import Prompt, understand
 
 __all__ = ["CLIPS", "FORMAT", "KIND", "MANIFEST", "Prepared", "audio_file"]
@@ -48,7 +48,7 @@ class Prepared:
         self.folder = folder
         self.facts = facts
         """Everything in prepared.json: settings, counts, renderer."""
-        by_split = {name: [c for c in clips if c.split == name] for name in SPLITS}
+        by_split = {name: [c for c in clips if c.split == name] for name in (*SPLITS, JUDGE_SPLIT)}
         self._clips = {name: found for name, found in by_split.items() if found}
 
     @classmethod
