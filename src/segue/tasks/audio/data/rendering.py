@@ -155,7 +155,7 @@ def _levelled(sound: Samples, wanted_db: float, rate: int) -> Samples:
         return sound
     gain = 10.0 ** (wanted_db / 20.0) / np.sqrt(power)
     gain = min(gain, PEAK / float(np.abs(sound).max()))
-    out = (sound * gain).astype(np.float32)
+    out: Samples = (sound * gain).astype(np.float32)
     n_fade = min(round(_FADE_S * rate), len(out))
     out[len(out) - n_fade :] *= np.linspace(1.0, 0.0, n_fade, dtype=np.float32)
     return out
