@@ -37,7 +37,7 @@ def test_every_command_explains_itself(
 FLAGS = {
     "score": {
         "--library", "--out", "--compose", "--policy", "--embedder", "--loudness", "--duck",
-        "--crossfade", "--lock", "--overwrite", "--listener", "--captions",
+        "--crossfade", "--lock", "--overwrite", "--listener", "--captions", "--generate",
         "--config", "--set", "--print-config", "--json", "--debug",
     },
 }  # fmt: skip

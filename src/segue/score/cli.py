@@ -25,6 +25,11 @@ __all__ = ["command"]
     help="Compose music: for the whole film, or where nothing in the library fits.",
 )
 @click.option(
+    "--generate",
+    metavar="RUN|FOLDER",
+    help="Let a model of `segue audio` play instead: a run, AudioLDM2's folder, or nano.",
+)
+@click.option(
     "--listener",
     metavar="HISTORY",
     help='Prefer what somebody likes: a listening history (file), or "artist - title; ...".',
@@ -53,6 +58,7 @@ def command(
     library: Path | None,
     out: Path,
     compose: str | None,
+    generate: str | None,
     listener: str | None,
     captions: str | None,
     locks: tuple[str, ...],
@@ -73,6 +79,7 @@ def command(
     segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --lock 2=calm.ogg
     segue score trip.mp4 --library ~/Music/film --out trip-scored --overwrite --compose gaps
     segue score trip.mp4 --compose all --out trip-composed
+    segue score trip.mp4 --generate nano --out trip-generated
     segue score trip.mp4 --library ~/Music --out trip-scored --listener scrobbles.csv
     segue score trip.mp4 --library ~/Music --out trip-scored --captions trip.json
 
@@ -88,6 +95,9 @@ def command(
         "crossfade": "layout.crossfade_s",
     }
     given = {names[flag]: value for flag, value in flags.items()}
+    given["generate.model"] = generate
+    if compose is None and generate is not None:
+        compose = ""
     if compose is not None:  # alone, it means what the other arguments let it mean
         given["compose.mode"] = compose or ("all" if library is None else "gaps")
     config = ScoreConfig.load(config_file, assignments, given)
@@ -161,8 +171,13 @@ def _show(result: dict[str, Any], out: Path) -> None:
 
 
 def _remark(segment: dict[str, Any]) -> str:
-    known = {"continued": "goes on", "locked": "locked", "composed": "composed"}
-    return next((said for key, said in known.items() if segment[key]), "")
+    known = {
+        "continued": "goes on",
+        "locked": "locked",
+        "generated": "generated",
+        "composed": "composed",
+    }
+    return next((said for key, said in known.items() if segment.get(key)), "")
 
 
 def _clock(seconds: float) -> str:

@@ -9,9 +9,16 @@ from segue.media.layout import LayoutSettings
 from segue.media.mix import MixSettings
 from segue.media.segments import SegmentSettings
 from segue.score.compose.config import ComposeSettings
+from segue.tasks.audio.vocabulary import INSTRUMENT_WORDS
 from segue.tasks.playlist.taste import TasteSettings
 
-__all__ = ["CaptionSettings", "ChooseSettings", "ListenerSettings", "ScoreConfig"]
+__all__ = [
+    "CaptionSettings",
+    "ChooseSettings",
+    "GenerateSettings",
+    "ListenerSettings",
+    "ScoreConfig",
+]
 
 
 class ChooseSettings(Config):
@@ -56,6 +63,33 @@ class CaptionSettings(Config):
     """Words of a caption at most, where a run of `segue captioning` makes them."""
 
 
+class GenerateSettings(Config):
+    """Who plays music that is made by a model of `segue audio` (`--generate`)."""
+
+    model: str | None = None
+    """A run of `segue audio`, a folder of AudioLDM2, or the name of a model that ships. With one,
+    music is generated where `compose` would compose it."""
+    tries: int = Field(3, ge=1, le=32)
+    """Takes of each piece that are played and heard before the best one is kept (own choice)."""
+    longest_s: float = Field(30.0, ge=3, le=600)
+    """A longer piece is made of parts that are crossfaded (own choice)."""
+    instrument: str | None = None
+    """Always this one: piano, guitar...; by default the mood decides, and captions."""
+    steps: int | None = Field(None, ge=1, le=1000)
+    """Denoising steps; by default as the model was tuned."""
+    guidance: float | None = Field(None, ge=0, le=50)
+    """Scale of guidance; by default as the model was tuned."""
+    negative: str | None = None
+    """What guidance leads away from; by default as the model was tuned."""
+
+    @field_validator("instrument")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and value not in INSTRUMENT_WORDS:
+            raise ValueError(f"known are {', '.join(INSTRUMENT_WORDS)}")
+        return value
+
+
 class ScoreConfig(Config):
     """Settings of `segue score`."""
 
@@ -72,6 +106,7 @@ class ScoreConfig(Config):
     segments: SegmentSettings = SegmentSettings()
     choose: ChooseSettings = ChooseSettings()
     compose: ComposeSettings = ComposeSettings()
+    generate: GenerateSettings = GenerateSettings()
     listener: ListenerSettings = ListenerSettings()
     captions: CaptionSettings = CaptionSettings()
     layout: LayoutSettings = LayoutSettings()

@@ -1,6 +1,6 @@
 """The library: which files can be used, and what the task and the layout need to know of them.
 
-Music that was composed for the film joins the library's tracks, after them.
+Music that was composed or generated for the film joins the library's tracks, after them.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +39,8 @@ class Composed:
     """Position in it that belongs on the first cut."""
     axes: tuple[Floats, ...]
     """Mood of what is heard under each of the segments, [5]."""
+    kind: Literal["composed", "generated"] = "composed"
+    """Whether it was written as notes, or made by a model of sound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +83,10 @@ class Music:
         """Return segment -> track that was composed for it."""
         first = self.n_library
         return {t: first + i for i, c in enumerate(self.composed) for t in c.segments}
+
+    def made_by(self, segment: int) -> str | None:
+        """Return whether a segment's own music was composed or generated; None without any."""
+        return next((c.kind for c in self.composed if segment in c.segments), None)
 
     def heard_under(self, segment: int, track: int) -> Floats:
         """Return [5] the mood of a track, of composed music that of its part for the segment."""

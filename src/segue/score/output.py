@@ -3,6 +3,7 @@
     OUT/
       scored.mp4 soundtrack.wav stems/ timeline.* cues.csv report.html result.json
       composed/ midi/    where music was composed
+      generated/         where music was generated
       run/       config.toml, versions.json, and the kept results of the steps
 
 Products are made inside `run/` and appear in OUT together at the end, `result.json` last. A run
@@ -27,6 +28,7 @@ _PRODUCTS = (
     "soundtrack.wav",
     "stems",
     "composed",
+    "generated",
     "midi",
     "cues.csv",
     "report.html",

@@ -2,7 +2,7 @@
 
 1. understand    watch the film, find its dialogue, divide it into segments
 2. listen        analyse the library (at the same time)
-3. compose       write and play music for segments that want it (`--compose`)
+3. compose       make music for segments that want it (`--compose`, `--generate`)
 4. choose        plan the music by the reward of the soundtrack task
 5. mix           lay the tracks out as cues and render the sound
 6. mux           put the sound to the untouched picture
@@ -37,12 +37,12 @@ from segue.media.source import MediaInfo, probe
 from segue.score.background import Background
 from segue.score.captions import CaptionSource, FilmCaptions, read_captions
 from segue.score.choose import build_product_tables, choose, hear_segments, policy_agent, reserve
-from segue.score.compose.audition import Voice
-from segue.score.compose.step import Written, compose_music, find_voice, may_compose
+from segue.score.compose.step import Written, may_compose
 from segue.score.config import ScoreConfig
 from segue.score.curves import build_report_data
 from segue.score.embedding import embed
 from segue.score.export import EXPORTERS, export_all
+from segue.score.generated import Maker, find_players, make_music
 from segue.score.library import Music, listen
 from segue.score.listener import Listener, Verdict, read_listener, with_favour
 from segue.score.locks import Locks, check_form, parse_locks
@@ -108,7 +108,7 @@ def score(
     asked = may_compose(config, library, locks)
     folder_of_model = Path(config.embedder_folder) if config.embedder_folder else None
     embedder = make_embedder(config.embedder, folder_of_model)
-    voice, notes = find_voice(config.compose) if asked else (None, [])
+    voice, notes = find_players(config, asked)
     who = read_listener(listener, config.listener, library)
     source = read_captions(captions, config.captions)
     info = probe(video)
@@ -140,7 +140,7 @@ class _Job:
         config: ScoreConfig,
         locks: Sequence[str],
         embedder: Embedder,
-        voice: Voice | None,
+        voice: Maker | None,
         add: AddBar,
     ) -> None:
         self.embedder, self.voice = embedder, voice
@@ -269,14 +269,15 @@ class _Job:
     def compose(
         self, film: Film, segments: list[FilmSegment], music: Music, locks: Locks
     ) -> tuple[Music, Written]:
-        """Write music for the segments that want it."""
+        """Write music for the segments that want it, or let a model make it."""
         if self.voice is None:
             return music, Written()
-        composing = self.add("Composing", None)
-        music, written = compose_music(
-            self.steps, segments, film.speech, music, locks, self.config, self.voice, composing
+        making = self.add("Composing", None)
+        told = self.said.texts if self.said else ()
+        music, written = make_music(
+            self.steps, segments, film.speech, told, music, locks, self.config, self.voice, making
         )
-        composing(1.0)
+        making(1.0)
         self.warnings += written.notes
         return music, written
 

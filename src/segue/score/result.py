@@ -200,6 +200,7 @@ def _segment(
         "continued": choice["continued"][t],
         "locked": t in choice["locked"],
         "composed": t in music.composed_for(),
+        **({"generated": True} if music.made_by(t) == "generated" else {}),
         "mood": {name: round(float(v), 3) for name, v in zip(AXES, segment.mood, strict=True)},
         "wanted": {
             name: round(float(v), 3) for name, v in zip(AXES, segment.scene.axes, strict=True)

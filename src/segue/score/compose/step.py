@@ -25,7 +25,14 @@ from segue.score.locks import Locks, asks_to_compose
 from segue.score.steps import Steps
 from segue.score.understand import FilmSegment
 
-__all__ = ["Written", "compose_music", "find_voice", "may_compose"]
+__all__ = [
+    "Written",
+    "better",
+    "compose_music",
+    "find_voice",
+    "may_compose",
+    "nothing_made",
+]
 
 VERSION = 2
 """Raised when the code composes or plays differently, so that kept cues are not used."""
@@ -38,7 +45,7 @@ _FACTS_OF_THE_CUE_ALONE = ("beats_s", "downbeats_s", "beats_per_bar", "heard")
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What was composed."""
+    """What was composed, or generated."""
 
     cues: list[dict[str, Any]] = field(default_factory=list)
     """Facts about each, as `compose_cues` returns them."""
@@ -46,19 +53,23 @@ class Written:
     """Where their files are."""
     notes: list[str] = field(default_factory=list)
     """What the user should know."""
+    place: str = "composed"
+    """Folder of the output for the sound."""
 
     def facts(self) -> list[dict[str, Any]]:
         """Return what `result.json` says of each cue, with its files by their published names."""
         return [
             {k: v for k, v in cue.items() if k not in _FACTS_OF_THE_CUE_ALONE}
-            | {"sound": f"composed/{cue['sound']}", "midi": f"midi/{cue['midi']}"}
+            | {"sound": f"{self.place}/{cue['sound']}"}
+            | ({"midi": f"midi/{cue['midi']}"} if "midi" in cue else {})
             for cue in self.cues
         ]
 
     def products(self) -> dict[str, Path]:
         """Return published name -> file."""
-        sounds = {f"composed/{c['sound']}": self.folder / c["sound"] for c in self.cues}
-        return sounds | {f"midi/{c['midi']}": self.folder / c["midi"] for c in self.cues}
+        sounds = {f"{self.place}/{c['sound']}": self.folder / c["sound"] for c in self.cues}
+        written = [c["midi"] for c in self.cues if "midi" in c]
+        return sounds | {f"midi/{name}": self.folder / name for name in written}
 
 
 def may_compose(config: ScoreConfig, library: Path | None, locks: Sequence[str]) -> bool:
@@ -135,7 +146,7 @@ def compose_music(
     named, gaps = segments_to_compose(segments, music, locks, config.compose)
     chosen = sorted(named | gaps)
     if not chosen:
-        return music, Written(notes=[_nothing(segments, music, config.compose)])
+        return music, Written(notes=[nothing_made(segments, music, config.compose)])
     pieces = stretches(chosen, segments, _LONGEST_S)
     crossfade_s = config.layout.crossfade_s
     inputs = [
@@ -166,12 +177,12 @@ def compose_music(
             advance,
         ),
     )
-    cues, notes = _better(done.value, segments, music, gaps)
+    cues, notes = better(done.value, segments, music, gaps)
     made = music.with_composed(read_cues(cues, done.folder))
     return made, Written(cues, done.folder, notes)
 
 
-def _better(
+def better(
     cues: Sequence[dict[str, Any]],
     segments: Sequence[FilmSegment],
     music: Music,
@@ -180,7 +191,7 @@ def _better(
     """Return the cues with how well they fit, without those of gaps that the library fits better.
 
     Args:
-        cues: of `compose_cues`.
+        cues: facts about each, with what is heard under its segments.
         segments: of the film.
         music: the library.
         gaps: segments that nobody asked to compose for.
@@ -203,11 +214,16 @@ def _better(
     return kept, notes
 
 
-def _nothing(segments: Sequence[FilmSegment], music: Music, settings: ComposeSettings) -> str:
-    """Return why nothing was composed."""
+def nothing_made(
+    segments: Sequence[FilmSegment],
+    music: Music,
+    settings: ComposeSettings,
+    what: str = "composed",
+) -> str:
+    """Return why nothing was composed, or generated."""
     if settings.mode == "all" or not music.tracks:
-        return "nothing was composed: every segment is locked to a track"
+        return f"nothing was {what}: every segment is locked to a track"
     return (
-        "nothing was composed: some track fits every segment, the worst by "
+        f"nothing was {what}: some track fits every segment, the worst by "
         f"{best_fits(segments, music).min():.2f} (compose.fit_below = {settings.fit_below:g})"
     )

@@ -19,6 +19,7 @@ from segue.core.files import atomic_write
 from segue.score.report.charts import timeline
 from segue.score.report.composed import composed
 from segue.score.report.data import ReportData
+from segue.score.report.generated import generated
 from segue.score.report.listener import listener
 from segue.score.report.parts import exports, footer, header, player, timings
 from segue.score.report.segments import segments
@@ -55,7 +56,14 @@ def render(result: dict[str, Any], extras: ReportData) -> str:
     )
     above = [header(view), player(view), timeline(view)]
     cards = segments(view)
-    below = [composed(view), listener(view), exports(view), timings(view), footer(view)]
+    below = [
+        composed(view),
+        generated(view),
+        listener(view),
+        exports(view),
+        timings(view),
+        footer(view),
+    ]
     taken = sum(len(part.encode()) for part in (*above, cards, *below, script, style))
     pictures, left_out = _thumbnails(view, _PAGE_BYTES - taken)
     if left_out:

@@ -13,7 +13,8 @@ __all__ = ["composed"]
 
 def composed(view: View) -> str:
     """Return the section about composed music, or nothing when there is none."""
-    cues: Sequence[Mapping[str, Any]] = view.result.get("composed") or []
+    made: Sequence[Mapping[str, Any]] = view.result.get("composed") or []
+    cues = [cue for cue in made if "prompt" not in cue]  # those are of `generated`
     if not cues:
         return ""
     tables = "\n".join(_cue(cue) for cue in cues)

@@ -80,7 +80,8 @@ def _track(segment: Mapping[str, Any]) -> str:
     if segment.get("locked"):
         badges += ' <span class="badge">locked by you</span>'
     if segment.get("composed"):
-        badges += ' <span class="badge">composed</span>'
+        made = "generated" if segment.get("generated") else "composed"
+        badges += f' <span class="badge">{made}</span>'
     entry = segment.get("track_start_s")
     said = f"from {clock(entry)} of the track" if isinstance(entry, int | float) else ""
     return (
