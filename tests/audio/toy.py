@@ -157,6 +157,20 @@ def toy_reward(**more: ClipTerm) -> WeightedSum:
     )
 
 
+def breaking(calls: int, value: float = math.nan) -> ClipTerm:
+    """A reward of nothing that is `value` for one clip after it was called so often."""
+    heard = [0]
+
+    def function(clips: Clips) -> np.ndarray:
+        heard[0] += 1
+        found = np.zeros(len(clips))
+        if heard[0] > calls:
+            found[-1] = value
+        return found
+
+    return ClipTerm("odd", function, -1.0, 1.0, "audio", None)
+
+
 class ToyJudge:
     """Hears the same as the reward, less sharply, and knows no instrument."""
 

@@ -152,6 +152,9 @@ class LookConfig(Config):
     """Prompts that are looked at."""
     per_prompt: int = Field(4, ge=2)
     """Clips of each; how far they lie from each other is the diversity."""
+    sound: bool = False
+    """Whether the judge hears sound always; else the spectrum that a model tells of its latents,
+    where it can, which spares the vocoder."""
     least_diversity: float = Field(0.9, ge=0)
     """Share of the base model's diversity; an adapter below is never the best one."""
     most_distance: float = Field(1.0, gt=0)

@@ -148,7 +148,8 @@ class Monitor:
             denoiser, [p.text for p in prompts], how.seconds, how.steps, how.eta, how.guidance,
             how.negative, self._seeds[index].tolist(), precision=self._config.precision,
         )  # fmt: skip
-        audio = self._judge is not None or needs_audio(self._reward)
+        tells = hasattr(self._judge, "probabilities_of_mel") and not self._config.look.sound
+        audio = needs_audio(self._reward) or not (self._judge is None or tells)
         clips = clips_of(denoiser, latents, how.seconds, prompts, audio=audio)
         found = {"reward": np.asarray(self._reward(clips)[0], dtype=np.float64)}
         if self._judge is None:
@@ -179,9 +180,13 @@ class Monitor:
         return found
 
 
-def _judged(judge: JudgeLike, clips: Clips) -> dict[str, Floats]:
-    sound = clips.at(_RATE_HZ)
+def _judged(judge: Any, clips: Clips) -> dict[str, Floats]:
     with torch.inference_mode():
-        table = judge.probabilities(sound)
-        named = {name: table[name] for name in _HEADS} | {"embedding": judge.embed(sound)}
+        if clips.has_audio:
+            sound = clips.at(_RATE_HZ)
+            table, features = judge.probabilities(sound), judge.embed(sound)
+        else:
+            mel = clips.log_mel()
+            table, features = judge.probabilities_of_mel(mel), judge.embed_mel(mel)
+    named = {name: table[name] for name in _HEADS} | {"embedding": features}
     return {name: np.asarray(value.double().cpu().numpy()) for name, value in named.items()}

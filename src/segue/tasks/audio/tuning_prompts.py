@@ -18,10 +18,10 @@ from segue.tasks.audio.vocabulary import (
     understand,
 )
 
-__all__ = ["prompt_list"]
+__all__ = ["tuning_prompts"]
 
 
-def prompt_list(config: PromptConfig) -> list[Prompt]:
+def tuning_prompts(config: PromptConfig) -> list[Prompt]:
     """Return the distinct prompts of a configuration, in a fixed order.
 
     Raises:
