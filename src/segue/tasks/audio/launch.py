@@ -62,7 +62,7 @@ def tuned_folder(
     Raises:
         UsageError: the name cannot be a folder's, or it is not clear which tuning is resumed.
     """
-    root = Path("runs") / "audio" if run is None else run / "tuned"
+    root = Path("runs") / "audio" if run is None or _shipped(run) else run / "tuned"
     if name is None and resume:
         open_ones = sorted(path.parent for path in root.glob("*/config.toml"))
         open_ones = [path for path in open_ones if not (path / "result.json").exists()]
@@ -133,9 +133,10 @@ def launch(
                 f"{place} is tuned already", advice="Tune the model that it was tuned from"
             )
         listeners = _listeners(run, clap, config)
-        for listener in vars(listeners).values() if isinstance(listeners, SimpleNamespace) else ():
-            _to(listener, world.device)
-        judge = getattr(listeners, "judge", None)
+        for listener in vars(listeners).values():
+            if hasattr(listener, "to"):
+                listener.to(world.device)
+        judge = listeners.judge
         real = _reference(judge, data)
         notes = {} if folder.parent.parent == home_of(player.home) else {
             "model": str(player.home.resolve())
@@ -149,8 +150,8 @@ def launch(
         return found if world.first else {}
 
 
-def _listeners(run: Path | None, clap: Path | None, config: TuneConfig) -> Any:
-    """Return who listens, as an object with clap, emotion and judge; each may be None."""
+def _listeners(run: Path | None, clap: Path | None, config: TuneConfig) -> SimpleNamespace:
+    """Return who listens: clap, emotion and judge; each may be None."""
     from segue.tasks.audio.players import SHIPPED, open_listeners
     from segue.tasks.audio.rewards.table import needed_listeners
 
@@ -165,11 +166,6 @@ def _listeners(run: Path | None, clap: Path | None, config: TuneConfig) -> Any:
         return nobody
     found = open_listeners(run or SHIPPED[0], clap_folder=clap)
     return SimpleNamespace(clap=found.clap, emotion=found.emotion, judge=found.judge)
-
-
-def _to(listener: Any, device: Any) -> None:
-    if hasattr(listener, "to"):
-        listener.to(device)
 
 
 def _reference(judge: Any, data: Path | None) -> NDArray[np.float64] | None:
@@ -191,8 +187,17 @@ def _reference(judge: Any, data: Path | None) -> NDArray[np.float64] | None:
 
 def _mark(run: Path | None, clap: Path | None, real: NDArray[np.float64] | None) -> str:
     """Return an identity of the listeners and of what is known of real clips."""
+    from segue.tasks.audio.players import LISTENERS, shipped_folder
+
+    home = shipped_folder() if run is None or _shipped(run) else run
     told: list[object] = [clap.name if clap else "", None if real is None else real.round(6).sum()]
-    for path in sorted((run / "listeners").glob("*.json")) if run else ():
+    for path in sorted((home / LISTENERS).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             told.append([path.name, read_json(path)["sha256"]])
     return fingerprint(told)
+
+
+def _shipped(place: Path) -> bool:
+    from segue.tasks.audio.players import SHIPPED
+
+    return str(place) in SHIPPED and not place.exists()

@@ -151,7 +151,8 @@ class Monitor:
         tells = hasattr(self._judge, "probabilities_of_mel") and not self._config.look.sound
         audio = needs_audio(self._reward) or not (self._judge is None or tells)
         clips = clips_of(denoiser, latents, how.seconds, prompts, audio=audio)
-        found = {"reward": np.asarray(self._reward(clips)[0], dtype=np.float64)}
+        with torch.no_grad():
+            found = {"reward": np.asarray(self._reward(clips)[0], dtype=np.float64)}
         if self._judge is None:
             return found | {"embedding": latents.flatten(1).double().cpu().numpy()}
         return found | _judged(self._judge, clips)

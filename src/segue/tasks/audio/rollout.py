@@ -141,7 +141,8 @@ def paid(
         part = slice(first, first + config.batch)
         prompts = rollout.prompts[part]
         clips = clips_of(denoiser, rollout.clean[part], config.seconds, prompts, audio=audio)
-        total, terms = reward(clips)
+        with torch.no_grad():
+            total, terms = reward(clips)
         columns = [np.asarray(total), *(np.asarray(terms[name]) for name in reward.parts)]
         if any(column.shape != (len(prompts),) for column in columns):
             shapes = ", ".join(str(column.shape) for column in columns)
