@@ -23,6 +23,6 @@ def clap(needs: Needs) -> ClipTerm:
     def value(clips: Clips) -> Floats:
         heard = clips.log_mel() if ear.hears == "mel" else clips.at(ear.sampling_rate)
         found = ear.similarity(heard, [prompt.text for prompt in clips.prompts])
-        return np.clip(found.double().cpu().numpy(), -1.0, 1.0)
+        return np.asarray(np.clip(found.double().cpu().numpy(), -1.0, 1.0))
 
     return ClipTerm("clap", value, -1.0, 1.0, ear.hears, ear.sampling_rate)
