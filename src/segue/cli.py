@@ -21,6 +21,7 @@ COMMANDS = {
         "segue.tasks.captioning.cli:group",
         "Captions of a film from picture and sound.",
     ),
+    "audio": ("segue.tasks.audio.cli:group", "Music from text, tuned by what listeners hear."),
     "doctor": ("segue.doctor:command", "Check this installation and say what is missing."),
 }
 

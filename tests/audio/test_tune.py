@@ -9,7 +9,7 @@ import torch
 from segue.core.checkpoint import load_checkpoint
 from segue.core.errors import ConfigError, RunError, UnknownName, UsageError
 from segue.rl.rewards import WeightedSum
-from segue.tasks.audio.config import PRESETS, PromptConfig, TuneConfig, preset_file
+from segue.tasks.audio.config import PRESETS, PromptConfig, TuneConfig
 from segue.tasks.audio.distributed import World
 from segue.tasks.audio.monitor import Monitor
 from segue.tasks.audio.players import read_adapter
@@ -215,15 +215,15 @@ def test_tuning_ends_when_it_gets_no_better(tmp_path):
     assert all(not w.any() for n, w in read_adapter(tmp_path / "run").arrays.items() if "up" in n)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", PRESETS.names)
 def test_presets_are_settings(name):
-    TuneConfig.load(preset_file(name))
+    TuneConfig.load(PRESETS.file(name))
 
 
 def test_the_preset_of_nano_is_the_default():
-    assert TuneConfig.load(preset_file("nano")) == TuneConfig()
+    assert TuneConfig.load(PRESETS.file("nano")) == TuneConfig()
     with pytest.raises(UnknownName, match="nano"):
-        preset_file("nanno")
+        PRESETS.file("nanno")
 
 
 def test_prompts_of_words_leave_out_what_pretraining_has_not_seen():

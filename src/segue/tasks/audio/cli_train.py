@@ -63,15 +63,13 @@ def tune(
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
     from segue.core.options import print_json
-    from segue.tasks.audio.config import PRESETS, TuneConfig, preset_file
+    from segue.tasks.audio.config import PRESETS, TuneConfig
     from segue.tasks.audio.launch import launch, rewards_from, tuned_folder
 
     if resume and (rewards or config_file or assignments or seed is not None):
         raise click.UsageError("A tuning that is resumed keeps its settings; leave them out.")
-    if config_file and str(config_file) in PRESETS and not config_file.exists():
-        config_file = preset_file(str(config_file))
-    flags = {"seed": seed}
-    config = TuneConfig.load(config_file, assignments, flags)
+    chosen = PRESETS.choose(None, config_file)
+    config = TuneConfig.load(chosen, assignments, {"seed": seed})
     if paid := rewards_from(rewards):
         config = TuneConfig.parse(config.model_dump() | {"reward": paid}, "--reward")
     if print_config:

@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
-from segue.core.names import unknown
+from segue.core.presets import Presets
 from segue.tasks.audio.rewards.config import RewardConfig
 
 __all__ = [
@@ -24,11 +24,11 @@ __all__ = [
     "SampleConfig",
     "TuneConfig",
     "UpdateConfig",
-    "preset_file",
 ]
 
-PRESETS = ("ddpo", "nano", "seed", "smoke")
-"""Files in `presets/` that state settings of `tune`."""
+PRESETS = Presets(
+    Path(__file__).parent / "presets", {name: name for name in ("nano", "seed", "ddpo", "smoke")}
+)
 
 
 class PromptConfig(Config):
@@ -220,14 +220,3 @@ class TuneConfig(Config):
         if self.precision == "float16" and self.device == "cpu":
             raise ValueError("precision is float16, which only a GPU has; bfloat16 works on both")
         return self
-
-
-def preset_file(name: str) -> Path:
-    """Return the file of a preset.
-
-    Raises:
-        UnknownName: no such preset.
-    """
-    if name not in PRESETS:
-        raise unknown("preset", name, PRESETS)
-    return Path(__file__).parent / "presets" / f"{name}.toml"
