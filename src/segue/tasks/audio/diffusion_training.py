@@ -181,10 +181,10 @@ class _Trainer:
         for group in self._adam.param_groups:
             group["lr"] = self._rate(number - 1)
         index = self._drawn(number)
-        mel, begins = self._part(self._train.mel[index], rng)
+        clean, begins = self._part(self._train.mel[index], rng)
         conditioning = self._train.conditioning(index)
         hidden = torch.from_numpy(rng.random(len(index)) < config.no_prompt)
-        loss = self._loss(self._network, mel, conditioning, begins, hidden, rng)
+        loss = self._loss(self._network, clean, conditioning, begins, hidden, rng)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise RunError(
@@ -208,14 +208,13 @@ class _Trainer:
     def _loss(
         self,
         network: DiffusionTransformer,
-        mel: torch.Tensor,
+        clean: torch.Tensor,
         conditioning: dict[str, torch.Tensor],
         begins: bool,
         hidden: torch.Tensor,
         rng: np.random.Generator,
     ) -> torch.Tensor:
-        device, schedule, n = self._config.device, self._model.schedule, len(mel)
-        clean = self._model.codec.encode(mel.to(device))
+        device, schedule, n = self._config.device, self._model.schedule, len(clean)
         noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32)).to(device)
         # one timestep of each of n equal stretches, so that no batch lacks a noise level
         places = (rng.permutation(n) + rng.random(n)) / n * schedule.n_train
@@ -237,12 +236,12 @@ class _Trainer:
         total = 0.0
         for start in range(0, len(self._val), 64):
             index = np.arange(start, min(start + 64, len(self._val)))
-            mel, begins = self._whole(self._val.mel[index])
+            clean = self._latents(self._val.mel[index])
             shown = torch.zeros(len(index), dtype=torch.bool)
             rng = generator(0, "validation", start)
             with torch.no_grad():
                 loss = self._loss(
-                    self._model.network, mel, self._val.conditioning(index), begins, shown, rng
+                    self._model.network, clean, self._val.conditioning(index), True, shown, rng
                 )
             total += float(loss) * len(index)
         return total / max(1, len(self._val))
@@ -250,15 +249,19 @@ class _Trainer:
     def _part(
         self, mel: NDArray[np.float16], rng: np.random.Generator
     ) -> tuple[torch.Tensor, bool]:
+        """Return latents of whole clips or of parts, and whether they begin the music."""
+        clean = self._latents(mel)
         if rng.random() >= self._config.crops:
-            return self._whole(mel)
-        longest = min(CLIP_TOKENS, mel.shape[1] // TOKEN_FRAMES)
-        length = int(rng.integers(_SHORTEST, longest + 1)) * TOKEN_FRAMES
-        start = int(rng.integers(0, mel.shape[1] - length + 1))
-        return _floats(mel[:, start : start + length]), start == 0
+            return clean, True
+        # parts of latents, not latents of parts: those have no neighbours at their ends
+        length = int(rng.integers(_SHORTEST, clean.shape[2] + 1))
+        start = int(rng.integers(0, clean.shape[2] - length + 1))
+        return clean[:, :, start : start + length], start == 0
 
-    def _whole(self, mel: NDArray[np.float16]) -> tuple[torch.Tensor, bool]:
-        return _floats(mel[:, : CLIP_TOKENS * TOKEN_FRAMES]), True
+    def _latents(self, mel: NDArray[np.float16]) -> torch.Tensor:
+        whole = mel.shape[1] // TOKEN_FRAMES * TOKEN_FRAMES
+        latents = self._model.codec.encode(_floats(mel[:, :whole]).to(self._config.device))
+        return latents[:, :, :CLIP_TOKENS]
 
     def _drawn(self, number: int) -> NDArray[np.int64]:
         """Return the clips of an update: every clip once in each pass over the data."""

@@ -103,12 +103,12 @@ def _added(pieces: torch.Tensor) -> torch.Tensor:
     for i in range(quarters):
         total[:, i : i + n_frames] += parts[:, :, i]
     margin = (N_FFT - HOP) // 2
-    return torch.as_tensor(total.flatten(1)[:, margin : margin + n_frames * HOP])
+    return total.flatten(1)[:, margin : margin + n_frames * HOP]
 
 
 @cache
 def _pseudo_inverse() -> torch.Tensor:
-    return torch.linalg.pinv(frontend.band_filters())
+    return torch.as_tensor(torch.linalg.pinv(frontend.band_filters()))
 
 
 def _first_phases(n_frames: int) -> torch.Tensor:

@@ -60,15 +60,16 @@ class DiffusionConfig(Config):
     """Of the first weights, the order of clips, noise and timesteps."""
     denoiser: DenoiserConfig = DenoiserConfig()
     whitening: float = Field(0.5, ge=0, le=1)
-    """How equal latent components are made: 1 gives all the same variance, 0 leaves them."""
+    """How equal latent components are made: 1 gives all the same variance, 0 leaves them. In equal
+    time .5 made clips that are nearer to real ones than 1."""
     betas: Literal["cosine", "scaled_linear", "linear"] = "cosine"
     """How noise grows over the 1000 timesteps."""
     prediction: Literal["v", "epsilon", "sample"] = "v"
     """What the network predicts."""
-    steps: int = Field(2400, ge=1)
-    """Updates of the weights."""
-    batch: int = Field(64, ge=1)
-    """Clips of an update."""
+    steps: int = Field(4800, ge=1)
+    """Updates of the weights: 38 passes over 4000 clips, 12 minutes of one processor core."""
+    batch: int = Field(32, ge=1)
+    """Clips of an update; at equal time 32 learn faster than 64."""
     learning_rate: float = Field(2e-3, gt=0)
     """Of AdamW, at its highest."""
     warmup: int = Field(100, ge=0)
@@ -86,7 +87,7 @@ class DiffusionConfig(Config):
     crops: float = Field(0.2, ge=0, le=1)
     """Share of updates on parts of clips: any beginning, 1 s to the whole. They teach what long
     and short music needs."""
-    validate_every: int = Field(200, ge=1)
+    validate_every: int = Field(400, ge=1)
     """Updates between looks at the validation clips, and between checkpoints."""
     validation_clips: int = Field(192, ge=1)
     """At most."""
