@@ -26,7 +26,9 @@ __all__ = ["SILENT_LUFS", "integrated_lufs", "loudness"]
 SILENT_LUFS = -70.0
 """What a clip has of which no block passes the absolute gate."""
 
-_BLOCK_S, _HOP_S = 0.4, 0.1
+_HOP_S = 0.1
+_HOPS = 4
+"""Of a block."""
 _RELATIVE_LU = -10.0
 _FURTHEST_LU = 50.0
 
@@ -49,15 +51,18 @@ def integrated_lufs(audio: NDArray[np.floating], rate: int) -> Floats:
     """
     from scipy.signal import sosfilt
 
-    block, hop = round(_BLOCK_S * rate), round(_HOP_S * rate)
+    hop = round(_HOP_S * rate)
+    block = _HOPS * hop
     samples = np.asarray(audio, np.float64)
     if samples.shape[1] < block:
         samples = np.pad(samples, ((0, 0), (0, block - samples.shape[1])))
-    weighted = sosfilt(_k_weighting(rate), samples, axis=1)
-    total = np.cumsum(np.square(weighted), axis=1)
-    total = np.concatenate([np.zeros((len(total), 1)), total], axis=1)
-    starts = np.arange(0, samples.shape[1] - block + 1, hop)
-    power = np.maximum(total[:, starts + block] - total[:, starts], 0) / block  # [B, blocks]
+    n_hops = samples.shape[1] // hop
+    energy = np.empty((len(samples), n_hops))
+    for row, clip in zip(energy, samples, strict=True):  # one clip stays in the cache
+        weighted = sosfilt(_k_weighting(rate), clip)[: n_hops * hop].reshape(n_hops, hop)
+        row[:] = np.einsum("ij,ij->i", weighted, weighted)
+    blocks = np.lib.stride_tricks.sliding_window_view(energy, _HOPS, axis=1)
+    power = blocks.sum(axis=2) / block  # [B, blocks]
     heard = _lufs(power) > SILENT_LUFS
     relative = _lufs(_mean(power, heard)) + _RELATIVE_LU
     heard &= _lufs(power) > relative[:, None]
