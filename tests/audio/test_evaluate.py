@@ -39,7 +39,7 @@ objective = "{objective}"
 """
 SMALL = {
     "kinds": ["seen words", "unseen pairs"], "prompts": 5, "clips": 2, "seconds": 0.5,
-    "guidances": [1.0, 3.0], "validation": 4, "gallery": 3, "resamples": 20,
+    "guidances": [1.0, 3.0], "validation": 4, "gallery": 3,
 }  # fmt: skip
 
 

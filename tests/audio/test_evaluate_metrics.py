@@ -11,9 +11,9 @@ from scipy import linalg
 from segue.core.errors import DataError
 from segue.tasks.audio.evaluate_metrics import (
     frechet_distance,
+    jackknifed,
     loudness_lufs,
     mean_distance,
-    resampled,
     two_way_interval,
     vendi_score,
 )
@@ -81,16 +81,14 @@ def test_loudness_of_silence_and_of_a_tone() -> None:
     assert found[2] == -math.inf
 
 
-def test_the_basic_interval_lies_around_a_statistic_that_resampling_raises() -> None:
-    rng = np.random.default_rng(1)
-    real, rows = rng.normal(size=(400, 8)), rng.normal(size=(60, 8))
-    value = resampled(
-        lambda index: frechet_distance(rows[index], real), 60, np.random.default_rng(0)
-    )
-    assert value.low is not None
-    assert value.high is not None
-    assert value.value == frechet_distance(rows, real)
-    assert value.low < value.high < value.value + 0.3  # percentiles themselves lie above
+def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(1).normal(size=50)
+    found = jackknifed(lambda index: float(values[index].mean()), 50)
+    error = values.std(ddof=1) / np.sqrt(50)
+    assert found.value == values.mean()
+    assert found.low == pytest.approx(values.mean() - 1.96 * error)
+    assert found.high == pytest.approx(values.mean() + 1.96 * error)
+    assert jackknifed(lambda index: 1.0, 2).low is None
 
 
 def test_intervals_over_runs_are_wider_than_over_items_alone() -> None:

@@ -145,9 +145,7 @@ class Contest:
                 n=self._config.prompts,
                 fingerprint=f"sha256:{fingerprint([texts, self._config.seed])}",
             )
-            found[kind] = table_of(
-                there, data, real, seeds=range(n_runs), resamples=self._config.resamples
-            )
+            found[kind] = table_of(there, data, real, seeds=range(n_runs))
         return found
 
     def over_runs(self) -> dict[str, dict[str, dict[str, Value]]]:

@@ -42,9 +42,6 @@ class EvaluateConfig(Config):
     """Prompts on which it is chosen."""
     gallery: int = Field(12, ge=0)
     """Prompts on the page to listen to."""
-    resamples: int = Field(200, ge=1)
-    """Of the intervals of Fréchet distances, which are slow to resample; other intervals take
-    2000."""
     seed: int = Field(0, ge=0)
     """Of the noise."""
     device: str = "cpu"

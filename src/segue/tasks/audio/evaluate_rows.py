@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from segue.core.tables import Comparison, Data, EvaluationTable, Role, Value
 from segue.tasks.audio.evaluate_metrics import (
     frechet_distance,
+    jackknifed,
     mean_distance,
-    resampled,
     two_way_interval,
     vendi_score,
 )
@@ -88,7 +88,6 @@ def table_of(
     real: Floats | None,
     *,
     seeds: Sequence[int] = (0,),
-    resamples: int = 200,
 ) -> EvaluationTable:
     """Return the table of some players.
 
@@ -97,7 +96,6 @@ def table_of(
         data: what the items are.
         real: [m, D] embeddings of real clips; None leaves the Fréchet distance out.
         seeds: of the training runs.
-        resamples: of Fréchet distances, which are slow to resample.
     """
     scores = {
         row: {name: np.stack([one.metrics[name] for one in each]) for name in each[0].metrics}
@@ -110,7 +108,7 @@ def table_of(
     if real is None:
         return table
     far = {row: _distance(each, real) for row, (role, each) in rows.items() if role != "bound"}
-    values = {row: _resampled(statistic, data.n, resamples) for row, statistic in far.items()}
+    values = {row: jackknifed(statistic, data.n) for row, statistic in far.items()}
     filled = tuple(
         replace(row, metrics={**row.metrics, FRECHET: values[row.model]})
         if row.model in values
@@ -118,7 +116,7 @@ def table_of(
         for row in table.rows
     )
     more = [
-        _compared(a, b, far, data.n, resamples)
+        _compared(a, b, far, data.n)
         for a in rows
         if roles[a] == "tuned"
         for b in rows
@@ -159,19 +157,11 @@ def _distance(each: Sequence[Played], real: Floats) -> Callable[[NDArray[np.int6
     return statistic
 
 
-def _resampled(statistic: Callable[[NDArray[np.int64]], float], n: int, resamples: int) -> Value:
-    return resampled(statistic, n, np.random.default_rng(0), resamples=resamples)
-
-
 def _compared(
-    a: str,
-    b: str,
-    far: Mapping[str, Callable[[NDArray[np.int64]], float]],
-    n: int,
-    resamples: int,
+    a: str, b: str, far: Mapping[str, Callable[[NDArray[np.int64]], float]], n: int
 ) -> Comparison:
-    value = _resampled(lambda index: far[a](index) - far[b](index), n, resamples)
+    value = jackknifed(lambda index: far[a](index) - far[b](index), n)
     return Comparison(
         a=a, b=b, metric=FRECHET, difference=value.value, low=value.low, high=value.high, n=n,
-        method="paired bootstrap, basic interval",
+        method="paired jackknife",
     )  # fmt: skip
