@@ -136,7 +136,7 @@ def test_what_is_better_is_seen(found: Evaluation) -> None:
     assert nearer.high < 0
     over = found.over_runs["seen words"]["emotion"]
     assert over["p(target)"].value == pytest.approx(gain.difference)
-    assert 0.2 < over["x distance"].value < 3
+    assert 0.2 < over["x mel distance"].value < 3
     assert len(found.runs["seen words"]["emotion"]) == 2
 
 

@@ -31,7 +31,7 @@ LEARNING = {
     "epochs": 20,
     "sample": {"per_prompt": 16},
     "update": {"batch": 16, "clip_range": 3e-3, "learning_rate": 3e-2},
-    "look": {"every": 10, "per_prompt": 8, "least_diversity": 0.7},
+    "look": {"every": 10, "per_prompt": 8, "least_diversity": 0.0},
 }
 
 

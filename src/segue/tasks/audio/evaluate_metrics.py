@@ -20,6 +20,7 @@ Letters: `n` clips, `D` features, `P` prompts, `R` resamples.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -28,16 +29,23 @@ from segue.core.errors import DataError
 from segue.core.tables import Value
 from segue.media.loudness import measure_samples
 
+if TYPE_CHECKING:
+    import torch
+
 __all__ = [
     "frechet_distance",
     "jackknifed",
     "loudness_lufs",
     "mean_distance",
+    "outlines",
     "two_way_interval",
     "vendi_score",
 ]
 
 Floats = NDArray[np.float64]
+
+_OUTLINE = 8
+"""Frames of a mean: .128 s of our log-mel."""
 
 
 def frechet_distance(generated: ArrayLike, real: ArrayLike) -> float:
@@ -99,6 +107,19 @@ def mean_distance(embeddings: ArrayLike) -> float:
     between = np.clip(squares[:, None] + squares[None] - 2.0 * rows @ rows.T, 0.0, None)
     np.fill_diagonal(between, 0.0)
     return float(np.sqrt(between).sum() / (n * (n - 1)))
+
+
+def outlines(mel: torch.Tensor) -> Floats:
+    """Return [n, (F // 8) x 64] the log spectra of clips, [n, F, 64], as means of 8 frames.
+
+    How far these lie from each other says how unlike clips of one prompt sound. An embedding that
+    was trained to tell moods and instruments cannot say so: in it all clips that do what they
+    should are alike.
+    """
+    n, frames, bands = mel.shape
+    whole = frames // _OUTLINE * _OUTLINE
+    means = mel[:, :whole].reshape(n, -1, _OUTLINE, bands).mean(dim=2)
+    return np.asarray(means.flatten(1).double().cpu().numpy())
 
 
 def loudness_lufs(clips: NDArray[np.floating], rate_hz: int) -> Floats:

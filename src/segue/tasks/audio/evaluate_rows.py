@@ -72,7 +72,8 @@ def played(
     embedding = heard.embedding.reshape(len(prompts) // clips, clips, -1)
     if clips > 1:
         metrics["vendi"] = np.array([vendi_score(group, centre) for group in embedding])
-        metrics["distance"] = np.array([mean_distance(group) for group in embedding])
+        outline = heard.outline.reshape(len(prompts) // clips, clips, -1)
+        metrics["mel distance"] = np.array([mean_distance(group) for group in outline])
     for name, values in (
         ("LUFS", np.maximum(heard.lufs, _QUIETEST_LUFS)),
         ("silent", heard.silent),
@@ -135,7 +136,7 @@ def over_runs(tuned: Sequence[Played], base: Played, seed: int = 0) -> dict[str,
         if all(name in one.metrics for one in tuned):
             table = np.stack([one.metrics[name] - values for one in tuned])
             found[name] = two_way_interval(table, np.random.default_rng(seed))
-            if name in ("vendi", "distance") and values.mean() > 0:
+            if name in ("vendi", "mel distance") and values.mean() > 0:
                 ratio = np.stack([one.metrics[name] for one in tuned]) / values.mean()
                 found[f"x {name}"] = two_way_interval(ratio, np.random.default_rng(seed))
     return found

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from segue.tasks.audio.evaluate_metrics import loudness_lufs
+from segue.tasks.audio.evaluate_metrics import loudness_lufs, outlines
 from segue.tasks.audio.frontend import SAMPLING_RATE
 from segue.tasks.audio.rewards.clips import Clips
 from segue.tasks.audio.rewards.config import RewardConfig
@@ -46,6 +46,8 @@ class Heard:
     """[n, 10] probabilities of the instruments by the judge."""
     embedding: Floats
     """[n, D] of the judge."""
+    outline: Floats
+    """[n, d] the log spectrum in coarse, see `evaluate_metrics.outlines`."""
     lufs: Floats
     """[n] integrated loudness; minus infinity for silence and for less than .4 s."""
     silent: Floats
@@ -114,6 +116,7 @@ def _hear(clips: Clips, listeners: Listeners) -> dict[str, Floats]:
         "mood": _numpy(judged["mood"]),
         "instrument": _numpy(judged["instrument"]),
         "embedding": _numpy(judge.embed(sound)),
+        "outline": outlines(clips.log_mel()),
         "lufs": loudness_lufs(samples, clips.rate),
         "silent": (quiet == 1.0).astype(np.float64),
         "clipped": clipped_share(samples, clips.rate, limits.clipped_at),

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import RunError
 from segue.core.seeding import generator
-from segue.tasks.audio.evaluate_metrics import frechet_distance, mean_distance
+from segue.tasks.audio.evaluate_metrics import frechet_distance, mean_distance, outlines
 from segue.tasks.audio.rollout import clips_of
 from segue.tasks.audio.sampling import sample
 
@@ -154,7 +154,8 @@ class Monitor:
         with torch.no_grad():
             found = {"reward": np.asarray(self._reward(clips)[0], dtype=np.float64)}
         if self._judge is None:
-            return found | {"embedding": latents.flatten(1).double().cpu().numpy()}
+            flat = latents.flatten(1).double().cpu().numpy()
+            return found | {"embedding": flat, "outline": flat}
         return found | _judged(self._judge, clips)
 
     def _numbers(self, heard: Mapping[str, Floats]) -> dict[str, float]:
@@ -171,9 +172,8 @@ class Monitor:
             found[f"{head}_probability"] = float(probability.mean())
             found[f"{head}_accuracy"] = float((table.argmax(1) == target).mean())
             scores.append(found[f"{head}_probability"])
-        rows = heard["embedding"]
-        each = self._config.look.per_prompt
-        groups = rows.reshape(-1, each, rows.shape[1])
+        rows, shape = heard["embedding"], heard["outline"]
+        groups = shape.reshape(-1, self._config.look.per_prompt, shape.shape[1])
         found["diversity"] = float(np.mean([mean_distance(group) for group in groups]))
         if self._reference is not None and self._judge is not None:
             found["distance"] = frechet_distance(rows, self._reference)
@@ -190,4 +190,5 @@ def _judged(judge: Any, clips: Clips) -> dict[str, Floats]:
             mel = clips.log_mel()
             table, features = judge.probabilities_of_mel(mel), judge.embed_mel(mel)
     named = {name: table[name] for name in _HEADS} | {"embedding": features}
-    return {name: np.asarray(value.double().cpu().numpy()) for name, value in named.items()}
+    told = {name: np.asarray(value.double().cpu().numpy()) for name, value in named.items()}
+    return told | {"outline": outlines(clips.log_mel())}
