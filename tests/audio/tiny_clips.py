@@ -23,6 +23,7 @@ def make_clips(
     *,
     noise: float = 0.0,
     seed: int = 0,
+    seconds: float = SECONDS,
     **facts: Any,
 ) -> Prepared:
     """Write sound into `folder` and return it as prepared data.
@@ -33,16 +34,17 @@ def make_clips(
         n_held_out: clips of validation, and of test.
         noise: share of training captions that belong to other clips.
         seed: of everything.
+        seconds: length of a clip.
         facts: in place of what prepared.json would say.
     """
     rng = np.random.default_rng(seed)
     sizes = dict(zip(SPLITS, (n_train, n_held_out, n_held_out), strict=True))
     clips = []
     for split, n in sizes.items():
-        sound = np.zeros((n, round(SECONDS * RATE)), np.int16)
+        sound = np.zeros((n, round(seconds * RATE)), np.int16)
         for i in range(n):
             mood, instrument = i % 4, i // 4 % 2
-            sound[i] = _sound(mood, instrument, rng)
+            sound[i] = _sound(mood, instrument, rng, seconds)
             text = make_prompt(MOODS[mood], INSTRUMENTS[instrument].name).text
             clips.append(
                 Clip(split=split, caption=text, true_caption=text, mood=mood, instrument=instrument)
@@ -50,12 +52,14 @@ def make_clips(
         np.save(folder / audio_file(split), sound)
     clips = with_halves(with_noise(clips, noise, seed), seed)
     known = {"name": "tiny", "fingerprint": f"sha256:{fingerprint([n_train, noise, seed])}"}
-    known |= {"sampling_rate": RATE, "seconds": SECONDS, "label_noise": noise}
+    known |= {"sampling_rate": RATE, "seconds": seconds, "label_noise": noise}
     return Prepared(folder, {**known, **facts}, clips)
 
 
-def _sound(mood: int, instrument: int, rng: np.random.Generator) -> np.ndarray[Any, Any]:
-    t = np.arange(round(SECONDS * RATE)) / RATE + rng.uniform()
+def _sound(
+    mood: int, instrument: int, rng: np.random.Generator, seconds: float
+) -> np.ndarray[Any, Any]:
+    t = np.arange(round(seconds * RATE)) / RATE + rng.uniform()
     tone = np.sin(2 * np.pi * 300 * 2 ** rng.uniform(-1, 1) * t)
     wave = rng.normal(0, 0.7, len(t)) if mood % 2 else tone
     if mood >= 2:

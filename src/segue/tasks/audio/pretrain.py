@@ -27,6 +27,12 @@ __all__ = ["pretrain"]
 
 _SHARE = 0.4
 """Of the work, that is the listeners'."""
+_LIMITS = (
+    "It plays short solos by rules of ours, as rendered from a sound bank; recordings of people "
+    "sound otherwise, and the listeners have heard none.",
+    "It reads the words that training captions held; others are replaced by the most alike.",
+    "The listeners that pay learned from captions of which many were wrong; the judge did not.",
+)
 
 
 def pretrain(
@@ -82,5 +88,5 @@ def pretrain(
         if run.step < epochs + run.config.diffusion.steps:
             return {"interrupted_at": run.step}
         result = {"listeners": heard, "diffusion": played}
-        run.finish(result)
+        run.finish(result, limits=_LIMITS)
         return result
