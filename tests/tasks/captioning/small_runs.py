@@ -14,7 +14,6 @@ from segue.tasks.captioning.data.prepare import prepare
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.models.stored import load_captioner
 from segue.tasks.captioning.pretrain import pretrain
-from segue.tasks.captioning.results import note_features
 from segue.tasks.captioning.tune import tune
 from tests.tasks.captioning.data.written import activitynet_file
 
@@ -89,6 +88,5 @@ def small_runs(folder: Path) -> Small:
     data = small_data(folder)
     warm, tuned = folder / "warm", folder / "tuned"
     pretrain(data, warm, WARM)
-    note_features(warm, data)
     tune(load_captioner(warm), data, tuned, TUNE)
     return Small(data=data, folder=folder / "data", warm=warm, tuned=tuned)

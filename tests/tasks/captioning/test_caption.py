@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segue.core.errors import DataError, MediaError, MissingModel
-from segue.tasks.captioning.caption import CaptionConfig, caption
+from segue.tasks.captioning.caption import CaptionConfig, caption, captions_of
 from segue.tasks.captioning.data.folder_features import FolderFeatures
 from segue.tasks.captioning.events import read_events
 from segue.tasks.captioning.judging import say
@@ -48,6 +48,22 @@ def test_features_of_a_known_film_get_the_captions_of_evaluation(
     # without events the whole film is one, and its length is that of the manifest
     whole = caption(file, small.warm, None, CaptionConfig(beams=3))
     assert [(s.start_s, s.end_s) for s in whole.subtitles] == [(0.0, 20.0)]
+
+
+def test_events_are_captioned_together_as_alone(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = load_captioner(small.warm)
+    source = small.data.train.features
+    assert isinstance(source, FolderFeatures)
+    rows = source.whole(small.data.validation.segments.videos[0])
+    events = np.array([[0.0, 20.0], [0, 3], [12, 20], [25, 30], [0, 10], [19, 20]])
+    monkeypatch.setattr("segue.tasks.captioning.caption._ROWS", 12)
+    for config in (CaptionConfig(), CaptionConfig(beams=2)):
+        found = captions_of(stored, rows, events, 20.0, config)
+        alone = [captions_of(stored, rows, events[n : n + 1], 20.0, config)[0] for n in range(6)]
+        assert found == alone
+        assert [n for n, text in enumerate(found) if not text] == [3]  # after the end
 
 
 def test_films_are_captioned_by_shots_with_and_without_sound(small: Small, tmp_path: Path) -> None:
@@ -101,8 +117,20 @@ def test_features_of_another_kind_are_refused(small: Small, tmp_path: Path) -> N
     film = write_video(tmp_path / "film.mp4", [(1.0, "red")])
     other = tmp_path / "other"
     shutil.copytree(small.warm, other)
-    (other / "features.json").write_text('{"kinds": {"visual": "clip abc", "audio": "embedded 1"}}')
-    with pytest.raises(DataError, match="learned from visual features 'clip abc'"):
+
+    def learned_from(visual: str) -> None:
+        facts = json.loads((other / "captioner.json").read_text())
+        facts["features"]["kinds"]["visual"] = visual
+        (other / "captioner.json").write_text(json.dumps(facts))
+
+    learned_from("embedded 0")
+    with pytest.raises(DataError, match=r"visual features 'embedded 0'.*would be 'embedded 1'"):
+        caption(film, other, None)
+    learned_from("rgb + flow, 1024 numbers")
+    with pytest.raises(DataError, match=r"'rgb \+ flow, 1024 numbers' made elsewhere.*'embedded'"):
+        caption(film, other, None)
+    learned_from("clip abc")  # is looked for, and is not here
+    with pytest.raises(MissingModel, match=r"learned from visual features 'clip abc'.*--backbone"):
         caption(film, other, None)
     folder = tmp_path / "features"
     folder.mkdir()

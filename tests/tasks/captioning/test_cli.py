@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from segue.cli import root
 from segue.core.options import run
+from segue.tasks.captioning.models.stored import load_captioner
+from segue.tasks.captioning.proposals import load_proposals
+from segue.tasks.captioning.results import proposals_of
 from tests.tasks.captioning.small_runs import Small
 
 
@@ -23,7 +28,8 @@ def test_a_captioner_is_trained_tuned_and_evaluated(
     smoke = ("--preset", "smoke", "--set", "epochs=1")
     assert segue("pretrain", "--data", small.folder, "--run", warm, *smoke) == 0
     assert "nats per word after 1 epochs" in capsys.readouterr().out
-    assert (warm / "features.json").is_file()
+    kinds = {"visual": "embedded 1", "audio": "embedded 1"}
+    assert json.loads((warm / "captioner.json").read_text())["features"]["kinds"] == kinds
     # --config takes the name of a preset, too
     start = ("tune", "--data", small.folder, "--run", tuned)
     assert segue(*start, "--prior", warm, "--config", "smoke", "--seed", 3, "--json") == 0
@@ -67,6 +73,55 @@ def test_captions_are_shown_and_written(
     assert found["captions"] == json.loads((out / "v_18.json").read_text())
 
 
+def test_a_run_learns_to_find_events(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from segue.tasks.captioning.data.folder_features import FolderFeatures
+
+    warm, tuned = tmp_path / "warm", tmp_path / "tuned"
+    shutil.copytree(small.warm, warm)
+    shutil.copytree(small.tuned, tuned)
+    start = ("pretrain", "--proposals", "--data", small.folder, "--run", warm)
+    assert segue(*start, "--preset", "smoke", "--set", "train_encoder=false") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("validation: precision ")
+    assert out.endswith("6 films\n")
+    assert segue(*start, "--resume", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result == json.loads((warm / "proposals" / "result.json").read_text())
+    before = load_captioner(warm).network.encoder.state_dict()
+    after = load_proposals(warm / "proposals").network.encoder.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    # a tuned run uses the network of its warm start, until it has its own
+    assert proposals_of(tuned) == warm / "proposals"
+    features = small.data.train.features
+    assert isinstance(features, FolderFeatures)
+    file = features.index.folders[0] / "v_18_visual.npy"
+    arguments = ("caption", file, "--run", tuned, "--out", tmp_path / "out")
+    few = ("--set", "proposals=3", "--set", "overlap=1", "--json")
+    assert segue(*arguments, *few) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["segments"] == "proposals"
+    rows = features.whole("v_18")
+    events = load_proposals(warm / "proposals").propose(rows, 20.0, most=3, overlap=1.0)
+    times = [[c["start"], c["end"]] for c in found["captions"]]
+    assert times == sorted(events[:, :2].tolist())
+    assert segue(*arguments, "--segments", "shots") == 0
+    assert "the whole film" in capsys.readouterr().err
+    quick = ("--set", "official=false", "--set", "consensus=0", "--set", "beams=1")
+    runs = ("--run", tuned, "--run", warm)
+    assert segue("evaluate", "--data", small.folder, *runs, *quick, "--proposals", "--json") == 0
+    table = json.loads(capsys.readouterr().out)["proposed"]
+    models = [row["model"] for row in table["rows"]]
+    assert {"warm start", "warm start, 2 equal parts", "self-critical"} <= set(models)
+    assert "warm start, tIoU 0.9" in models
+    assert segue(*arguments[:2], "--run", small.tuned, *arguments[4:], "--segments",
+                 "proposals") == 1  # fmt: skip
+    err = capsys.readouterr().err
+    assert "pretrain --proposals --data DIR --run" in err
+    assert err.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
@@ -78,6 +133,9 @@ def test_captions_are_shown_and_written(
         (["pretrain", "--resume", "--seed", "1"], 2, "keeps its settings"),
         (["pretrain", "--set", "epocs=3"], 2, "Did you mean 'epochs'"),
         (["pretrain", "--data", "nothing", "--run", "x"], 1, "nothing"),
+        (["pretrain", "--proposals", "--set", "epocs=3"], 2, "Did you mean 'epochs'"),
+        (["pretrain", "--proposals", "--data", "x"], 2, "--run"),
+        (["pretrain", "--proposals", "--data", "nothing", "--run", "x"], 1, "nothing"),
         (["tune", "--data", "x", "--run", "y"], 2, "--prior"),
         (["tune", "--preset", "small"], 2, "bmhrl_a"),
         (["tune", "--method", "scst"], 2, "self-critical"),

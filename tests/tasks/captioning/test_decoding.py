@@ -72,6 +72,33 @@ def test_greedy_says_the_likeliest_word_each_time(network: Captioner) -> None:
         words = torch.cat([words, best[:, None]], 1)
 
 
+@pytest.mark.parametrize(("attention", "streams_merged"), [(32, [True, False]), (64, [True] * 2)])
+def test_greedy_may_read_rows_without_their_keys(
+    attention: int, streams_merged: list[bool]
+) -> None:
+    network = tiny(seed=5, attention=attention)
+    memory = network.encode(streams())
+    with torch.no_grad():
+        state = network.start(memory, merged=True)
+        network.step(torch.full((5,), 2), state)
+    seen = [isinstance(rows, torch.Tensor) for rows, _ in state.worker.streams[1]]
+    assert seen == streams_merged
+    assert isinstance(state.worker.words[1], torch.Tensor)
+    assert isinstance(state.attended, torch.Tensor)
+    assert network.worker.out is not None
+    for _ in range(60):  # until some captions end before others, and leave the batch
+        found = greedy(network, repeat_memory(memory, 2), LIMIT)
+        if len(set(found.lengths.tolist())) > 1:
+            break
+        with torch.no_grad():
+            network.worker.out.bias[END] += 1.0
+    assert len(set(found.lengths.tolist())) > 1
+    plain = beam_search(network, memory, LIMIT, width=1, length_power=0.0, no_repeat=0)
+    assert torch.equal(found.words[::2], plain.words)
+    assert torch.equal(found.words[1::2], plain.words)
+    assert torch.allclose(found.log_probs[::2], plain.log_probs, atol=1e-4)
+
+
 def test_one_segment_and_a_batch_agree(network: Captioner) -> None:
     whole = greedy(network, network.encode(streams()), LIMIT)
     searched = beam_search(network, network.encode(streams()), LIMIT)

@@ -1,39 +1,38 @@
 """Captions of one film: its features, its events, a caption for each, as subtitles.
 
-A film gives its own features; those that it is given must be of the kind that the captioner has
-learned from, as any other numbers would be read as if they were that kind. Events are the film's
-shots (`segments`), or come from a file.
+Events come from a file, from the proposal network that the run was given (`proposals`), or from the
+film's shots (`segments`). Features: see `caption_features`.
 
 Letters: `M` events, `S` rows, `D` numbers of a row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from segue.core.config import Config
-from segue.core.errors import DataError
+from segue.core.errors import DataError, MissingModel
 from segue.core.progress import Advance, silent
 from segue.media.segments import SegmentSettings
-from segue.tasks.captioning.data.feature_manifest import film_length_s, kinds_of
+from segue.tasks.captioning.caption_features import features_of
 from segue.tasks.captioning.data.feature_source import Rows
 from segue.tasks.captioning.events import Events, read_events
-from segue.tasks.captioning.results import noted_kinds
+from segue.tasks.captioning.results import proposals_of
 from segue.tasks.captioning.subtitles import FORMATS, Subtitle, write_subtitles
 
 if TYPE_CHECKING:
     from segue.tasks.captioning.models.stored import StoredCaptioner
+    from segue.tasks.captioning.proposals import StoredProposals
 
 __all__ = ["CaptionConfig", "Captioned", "caption", "captions_of"]
 
-_ENDS = ("_visual", "_rgb", "_flow", "_audio", "_vggish")
-"""Ends of the names of feature files, before .npy."""
+_ROWS = 4096  # of a batch of events, padding among them
 
 
 class CaptionConfig(Config):
@@ -45,9 +44,17 @@ class CaptionConfig(Config):
     """1 takes the likeliest next word again and again; more search for a likelier caption."""
     backbones: tuple[str, ...] = ()
     """clip, clap, or folders of such models, as for `segue captioning features`."""
+    segments: Literal["auto", "proposals", "shots"] = "auto"
+    """Where events come from, without a file of them. proposals: what the run's proposal network
+    finds; they may overlap. shots: the film's shots. auto: proposals where the run, or its warm
+    start, has such a network."""
+    proposals: int = Field(100, ge=1)
+    """Proposed events at most, the surest ones (original: 100)."""
+    overlap: float = Field(0.4, gt=0, le=1)
+    """A proposed event that overlaps a surer one more than this (tIoU) is left out; 1 keeps all."""
     events: SegmentSettings = SegmentSettings(min_s=4.0, max_s=60.0)
-    """How shots become events, without a file of segments: 4 to 60 s long (those of ActivityNet
-    Captions have a median of 21 s)."""
+    """How shots become events: 4 to 60 s long (those of ActivityNet Captions have a median of
+    21 s)."""
     formats: tuple[str, ...] = tuple(FORMATS)
     """Files that are written: srt, vtt, json."""
 
@@ -58,7 +65,10 @@ class Captioned:
 
     name: str
     subtitles: tuple[Subtitle, ...]
+    """In order of time."""
     duration_s: float
+    segments: str
+    """Where the events come from: file, proposals, shots, or film where it is one event."""
     modalities: tuple[str, ...]
     """What was seen and heard."""
     left_out: int
@@ -70,6 +80,7 @@ class Captioned:
         return {
             "name": self.name,
             "duration_s": self.duration_s,
+            "segments": self.segments,
             "modalities": list(self.modalities),
             "left_out": self.left_out,
             "captions": [
@@ -96,12 +107,12 @@ def caption(
         run: of `pretrain` or `tune`.
         out: folder for NAME.srt, NAME.vtt and NAME.json; None writes nothing.
         config: settings.
-        segments: file of events; see `events.read_events`. Default: shots of the film; features
-            without a film are one event.
+        segments: file of events; see `events.read_events`. Default: see `CaptionConfig.segments`;
+            features without a film have no shots and are one event.
         advance: told the seconds of picture just analysed.
 
     Raises:
-        MissingModel: the run holds no captioner.
+        MissingModel: the run holds no captioner; or no proposal network, and it was asked for.
         MediaError: the film cannot be read, or has no picture.
         DataError: features of another kind than the captioner's, or no event to caption.
         UsageError: `out` cannot be written to.
@@ -117,12 +128,9 @@ def caption(
             where=run,
             advice="Caption films with one that was trained on features of films",
         )
-    if source.suffix == ".npy":
-        name, rows, duration_s = _from_features(source, stored, run)
-        events = None
-    else:
-        name, rows, duration_s = _from_film(source, stored, run, config, advance)
-        events = None if segments else _shots(source, config)
+    proposals = None if segments is not None else _proposals(run, config)
+    name, rows, duration_s = features_of(source, stored, run, config.backbones, advance=advance)
+    kind, events = "file", None
     if segments is not None:
         events, told_s = read_events(segments, name)
         duration_s = duration_s or told_s or float(events[:, 1].max(initial=0.0))
@@ -134,7 +142,7 @@ def caption(
             "`segue captioning features`",
         )
     if events is None:
-        events = np.array([[0.0, duration_s]])
+        kind, events = _found(source, rows, duration_s, config, proposals)
     inside = (events[:, 0] < duration_s) & (events[:, 1] > events[:, 0])
     texts = captions_of(stored, rows, events[inside], duration_s, config)
     subtitles = tuple(
@@ -150,8 +158,9 @@ def caption(
     heard = (("visual", rows.visual), ("audio", rows.audio))
     return Captioned(
         name=name,
-        subtitles=subtitles,
+        subtitles=tuple(sorted(subtitles, key=lambda s: (s.start_s, s.end_s))),
         duration_s=duration_s,
+        segments=kind,
         modalities=tuple(modality for modality, found in heard if found is not None),
         left_out=len(events) - len(subtitles),
         files=tuple(files),
@@ -166,108 +175,71 @@ def captions_of(
     config: CaptionConfig,
 ) -> list[str]:
     """Return the caption of each event [M, 2] of a film; empty where it has no features."""
-    import torch
-
     from segue.tasks.captioning.batches import streams_of
     from segue.tasks.captioning.data.feature_source import collate
     from segue.tasks.captioning.data.folder_features import cut
-    from segue.tasks.captioning.models.decoding import beam_search, greedy
+    from segue.tasks.captioning.models.decoding import beam_search, greedy, speaking
 
     network, sizes = stored.network, stored.network.config
-    texts = []
-    for start_s, end_s in events:
-        part = cut(rows, float(start_s), float(end_s), duration_s)
-        if part.visual is None and part.audio is None:
-            texts.append("")
-            continue
-        features = collate([part], sizes.visual, sizes.audio)
-        with torch.no_grad():
+    parts = [cut(rows, float(start), float(end), duration_s) for start, end in events]
+    texts = [""] * len(parts)
+    with speaking(network):
+        for together in _batches(parts):
+            features = collate([parts[n] for n in together], sizes.visual, sizes.audio)
             memory = network.encode(streams_of(features))
-        if config.beams == 1:
-            found = greedy(network, memory, config.limit)
-        else:
-            found = beam_search(network, memory, config.limit, width=config.beams)
-        texts.append(" ".join(stored.vocabulary.decode(found.words[0].tolist())))
+            if config.beams == 1:
+                found = greedy(network, memory, config.limit)
+            else:
+                found = beam_search(network, memory, config.limit, width=config.beams)
+            for n, words in zip(together, found.words.tolist(), strict=True):
+                texts[n] = " ".join(stored.vocabulary.decode(words))
     return texts
 
 
-def _from_film(
-    video: Path,
-    stored: StoredCaptioner,
-    run: Path,
-    config: CaptionConfig,
-    advance: Advance,
-) -> tuple[str, Rows, float | None]:
-    from segue.tasks.captioning.features import feature_kinds, film_features
+def _batches(parts: Sequence[Rows]) -> Iterator[list[int]]:
+    """Yield the numbers of events that are captioned together: of like size, as many as fit."""
+    sizes = [max(0 if x is None else len(x) for x in (p.visual, p.audio)) for p in parts]
+    batch: list[int] = []
+    for n in sorted((n for n, size in enumerate(sizes) if size), key=lambda n: sizes[n]):
+        if batch and (len(batch) + 1) * sizes[n] > _ROWS:
+            yield batch
+            batch = []
+        batch.append(n)
+    if batch:
+        yield batch
 
-    wanted, made = noted_kinds(run), feature_kinds(config.backbones)
-    if wanted and (other := {m: k for m, k in wanted.items() if made.get(m) != k}):
-        modality, kind = next(iter(other.items()))
-        raise DataError(
-            f"this captioner has learned from {modality} features '{kind}', and those of the film "
-            f"would be '{made.get(modality)}'",
+
+def _proposals(run: Path, config: CaptionConfig) -> StoredProposals | None:
+    """Return the proposal network that events are to come from; None: from shots."""
+    if config.segments == "shots":
+        return None
+    folder = proposals_of(run)
+    if folder is None and config.segments == "proposals":
+        raise MissingModel(
+            "this run has no proposal network",
             where=run,
-            advice="Choose the same with --backbone, or give a file of such features",
+            advice=f"Train one with `segue captioning pretrain --proposals --data DIR --run {run}`",
         )
-    found = film_features(video, config.backbones, advance=advance)
-    rows = Rows(found.visual, found.audio)
-    return video.stem, _readable(rows, stored, str(video)), found.duration_s
+    if folder is None:
+        return None
+    from segue.tasks.captioning.proposals import load_proposals
+
+    return load_proposals(folder)
 
 
-def _from_features(
-    file: Path, stored: StoredCaptioner, run: Path
-) -> tuple[str, Rows, float | None]:
-    from segue.tasks.captioning.data.account import Account
-    from segue.tasks.captioning.data.config import PrepareConfig
-    from segue.tasks.captioning.data.feature_index import index_features
-
-    name = file.stem
-    for end in _ENDS:
-        name = name.removesuffix(end)
-    if not file.is_file():
-        raise DataError("there is no such file", where=file)
-    folder = file.parent
-    made, wanted = kinds_of([folder]), noted_kinds(run)
-    for modality in made.keys() & wanted.keys():
-        if made[modality] != wanted[modality]:
-            raise DataError(
-                f"these {modality} features are '{made[modality]}', and this captioner has learned "
-                f"from '{wanted[modality]}'",
-                where=folder,
-            )
-    account = Account()
-    index = index_features([folder], [name], PrepareConfig(), account)
-    if account.dropped:
-        raise DataError(account.told(), where=file)
-    rows = Rows(index.read("visual", name), index.read("audio", name))
-    return name, _readable(rows, stored, str(file)), film_length_s(folder, name)
-
-
-def _readable(rows: Rows, stored: StoredCaptioner, where: str) -> Rows:
-    """Return the rows that a captioner reads, their widths checked."""
-    sizes = stored.network.config
-    kept: dict[str, NDArray[np.float32] | None] = {}
-    for modality, found, width in (
-        ("visual", rows.visual, sizes.visual),
-        ("audio", rows.audio, sizes.audio),
-    ):
-        kept[modality] = found
-        unheard = width == 1 or sizes.modalities not in ("both", modality)
-        if found is None or unheard:  # it has never seen this modality, so it must not now
-            kept[modality] = None
-        elif found.shape[1] != width:
-            raise DataError(
-                f"{modality} features of width {found.shape[1]}, and this captioner has learned "
-                f"from such of width {width}",
-                where=where,
-                advice="Give features of the kind that it was trained on",
-            )
-    if kept["visual"] is None and kept["audio"] is None:
-        raise DataError("has nothing that this captioner can see or hear", where=where)
-    return Rows(kept["visual"], kept["audio"])
-
-
-def _shots(video: Path, config: CaptionConfig) -> Events:
+def _found(
+    source: Path,
+    rows: Rows,
+    duration_s: float,
+    config: CaptionConfig,
+    proposals: StoredProposals | None,
+) -> tuple[str, Events]:
+    """Return where events come from, and the events [M, 2] of a film without a file of them."""
+    if proposals is not None:
+        found = proposals.propose(rows, duration_s, most=config.proposals, overlap=config.overlap)
+        return "proposals", found[:, :2]
+    if source.suffix == ".npy":
+        return "film", np.array([[0.0, duration_s]])
     from segue.tasks.captioning.segments import shot_segments
 
-    return shot_segments(video, config.events)[0]
+    return "shots", shot_segments(source, config.events)[0]

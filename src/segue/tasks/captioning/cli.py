@@ -17,6 +17,7 @@ __all__ = ["group"]
 
 _WARM = {"paper": "paper", "small": "small", "smoke": "smoke"}
 _TUNE = {"bmhrl_a": "bmhrl_a", "bmhrl_b": "bmhrl_b", "smoke": "tune_smoke"}
+_EVENTS = {name: f"proposals_{name}" for name in ("paper", "small", "smoke")}
 """Name of a preset -> its file, without the ending."""
 
 
@@ -28,6 +29,7 @@ def group() -> None:
 @click.command(no_args_is_help=True)
 @click.option("--data", type=click.Path(path_type=Path), help="Folder made by `prepare`.")
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Folder of the run.")
+@click.option("--proposals", is_flag=True, help="Learn where events lie, for a run that is there.")
 @click.option("--preset", metavar="NAME", help="Settings that ship: paper (default), small, smoke.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint of the run.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random (default 0).")
@@ -35,6 +37,7 @@ def group() -> None:
 def pretrain(
     data: Path | None,
     run_folder: Path | None,
+    proposals: bool,
     preset: str | None,
     resume: bool,
     seed: int | None,
@@ -47,9 +50,14 @@ def pretrain(
 
     A run can be killed at any moment; --resume continues it to the same bits.
 
+    With --proposals a captioner that has learned is given a second network, which finds events in
+    whole films, and `caption` then uses it; without, films are divided by their shots. Its settings
+    are others, its presets have the same names (default: small), and it is kept in RUN/proposals.
+
     \b
     segue captioning pretrain --data data/own --run runs/captioning/warm --preset small
     segue captioning pretrain --data data/own --run runs/captioning/warm --resume
+    segue captioning pretrain --data data/own --run runs/captioning/warm --proposals
 
     Settings are merged in this order, later wins: defaults, --preset or --config, --set, other
     options.
@@ -59,10 +67,13 @@ def pretrain(
     from segue.tasks.captioning.config import PretrainConfig
     from segue.tasks.captioning.data.folder import load_prepared
     from segue.tasks.captioning.pretrain import pretrain as run
-    from segue.tasks.captioning.results import note_features
 
     _only_its_own_settings(resume, preset, config_file, assignments, seed)
     flags = {"seed": seed}
+    if proposals:
+        settings = (_settings(preset, config_file, _EVENTS), assignments, flags)
+        _pretrain_proposals(data, run_folder, settings, resume, print_config, as_json)
+        return
     config = PretrainConfig.load(_settings(preset, config_file, _WARM), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
@@ -71,7 +82,6 @@ def pretrain(
     prepared = load_prepared(_needed(data, "--data"))
     with progress("Learning captions", 1.0) as advance:
         found = run(prepared, folder, None if resume else config, resume=resume, advance=advance)
-    note_features(folder, prepared)
     if as_json:
         print_json(found)
     elif "validation_nats" in found:
@@ -123,7 +133,7 @@ def tune(
     from segue.tasks.captioning.config import TuneConfig
     from segue.tasks.captioning.data.folder import load_prepared
     from segue.tasks.captioning.models.stored import load_captioner
-    from segue.tasks.captioning.results import note_features, note_prior, noted_prior
+    from segue.tasks.captioning.results import note_prior, noted_prior
     from segue.tasks.captioning.tune import tune as run
 
     _only_its_own_settings(resume, preset, config_file, assignments, seed, method)
@@ -141,7 +151,6 @@ def tune(
         found = run(
             warm, prepared, folder, None if resume else config, resume=resume, advance=advance
         )
-    note_features(folder, prepared)
     note_prior(folder, prior, warm.sha256)
     if as_json:
         print_json(found)
@@ -152,6 +161,48 @@ def tune(
             for name in ("cider_d", "meteor_stem", "words", "repeats")
         ]
         sys.stdout.write(f"validation: {', '.join(told)}\n")
+
+
+def _pretrain_proposals(
+    data: Path | None,
+    run_folder: Path | None,
+    settings: tuple[Path | None, tuple[str, ...], dict[str, Any]],
+    resume: bool,
+    print_config: bool,
+    as_json: bool,
+) -> None:
+    """Train the proposal network of a run and print how well it finds events."""
+    from segue.core.options import print_json
+    from segue.core.progress import progress
+    from segue.tasks.captioning.data.folder import load_prepared
+    from segue.tasks.captioning.models.stored import load_captioner
+    from segue.tasks.captioning.proposals_training import ProposalTraining, train_proposals
+    from segue.tasks.captioning.results import fits
+
+    config = ProposalTraining.load(*settings)
+    if print_config:
+        sys.stdout.write(config.to_toml())
+        return
+    folder = _needed(run_folder, "--run")
+    prepared, captioner = load_prepared(_needed(data, "--data")), load_captioner(folder)
+    fits(captioner, prepared, folder)
+    with progress("Learning events", 1.0) as advance:
+        found = train_proposals(
+            prepared,
+            folder / "proposals",
+            None if resume else config,
+            captioner=captioner,
+            resume=resume,
+            advance=advance,
+        )
+    if as_json:
+        print_json(found)
+    elif "f1@0.5" in found:
+        told = [f"{name} {found[f'{name}@0.5']:.2f}" for name in ("precision", "recall", "f1")]
+        sys.stdout.write(
+            f"validation: {', '.join(told)} at tIoU 0.5, {found['proposals_per_film']:.1f} events "
+            f"a film, {found['films']} films\n"
+        )
 
 
 def _settings(preset: str | None, file: Path | None, known: dict[str, str]) -> Path | None:

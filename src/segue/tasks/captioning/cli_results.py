@@ -23,6 +23,7 @@ __all__ = ["caption", "evaluate"]
     "repeated.",
 )
 @click.option("--split", metavar="NAME", help="test, val_1, val_2, both... (default: see below).")
+@click.option("--proposals", is_flag=True, help="Caption events that the runs find, too.")
 @click.option("--diagnose", is_flag=True, help="Samples by temperature, on validation segments.")
 @click.option("--seed", type=click.IntRange(min=0), help="Of drawn captions (default 0).")
 @config_options
@@ -30,6 +31,7 @@ def evaluate(
     data: Path | None,
     runs: tuple[Path, ...],
     split: str | None,
+    proposals: bool,
     diagnose: bool,
     seed: int | None,
     config_file: Path | None,
@@ -46,6 +48,7 @@ def evaluate(
     \b
     segue captioning evaluate --data data/own --run runs/captioning/tuned
     segue captioning evaluate --data data/activitynet --run runs/a-0 --run runs/a-1 --split both
+    segue captioning evaluate --data data/own --run runs/captioning/tuned --proposals
     segue captioning evaluate --data data/own --run runs/captioning/warm --diagnose
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
@@ -57,7 +60,8 @@ def evaluate(
     from segue.tasks.captioning.evaluate import evaluate as run
     from segue.tasks.captioning.results import diagnosed, print_evaluation, write_evaluation
 
-    config = EvaluateConfig.load(config_file, assignments, {"split": split, "seed": seed})
+    flags = {"split": split, "seed": seed, "proposals": proposals or None}
+    config = EvaluateConfig.load(config_file, assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
@@ -89,8 +93,9 @@ def evaluate(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder to write to.")
 @click.option(
     "--segments",
-    type=click.Path(path_type=Path),
-    help="JSON file of events to caption (default: shots).",
+    metavar="FILE|proposals|shots",
+    help="Events to caption: a JSON file, or what finds them (default: the run's proposal network, "
+    "if it has one, else shots).",
 )
 @click.option(
     "--backbone",
@@ -104,7 +109,7 @@ def caption(
     source: Path,
     run_folder: Path,
     out: Path,
-    segments: Path | None,
+    segments: str | None,
     backbones: tuple[str, ...],
     config_file: Path | None,
     assignments: tuple[str, ...],
@@ -119,6 +124,7 @@ def caption(
     \b
     segue captioning caption trip.mp4 --run runs/tuned --out captions
     segue captioning caption trip.mp4 --run runs/tuned --out captions --segments cuts.json
+    segue captioning caption trip.mp4 --run runs/tuned --out captions --segments shots
 
     Settings are merged in this order, later wins: defaults, --config, --set, other options.
     """  # noqa: D301  click reads the backspace as "keep these lines"
@@ -128,13 +134,15 @@ def caption(
     from segue.tasks.captioning.caption import CaptionConfig
     from segue.tasks.captioning.caption import caption as run
 
-    flags = {"backbones": list(backbones) or None}
+    ways = segments if segments in ("auto", "proposals", "shots") else None
+    file = Path(segments) if segments is not None and ways is None else None
+    flags = {"backbones": list(backbones) or None, "segments": ways}
     config = CaptionConfig.load(config_file, assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
     with progress("Watching", None) as advance:
-        found = run(source, run_folder, out, config, segments=segments, advance=advance)
+        found = run(source, run_folder, out, config, segments=file, advance=advance)
     if as_json:
         print_json(found.to_dict())
         return
@@ -143,4 +151,9 @@ def caption(
         sys.stdout.write(f"{times}  {printable(each.text)}\n")
     if found.left_out:
         sys.stderr.write(f"segue: {found.left_out} events were left out: nothing to see there\n")
-    sys.stderr.write(f"segue: by {' and '.join(found.modalities)}; written: {found.files[0]} ...\n")
+    events = {"file": "events of the file", "film": "the whole film"}.get(
+        found.segments, f"events by {found.segments}"
+    )
+    sys.stderr.write(
+        f"segue: {events}, by {' and '.join(found.modalities)}; written: {found.files[0]} ...\n"
+    )

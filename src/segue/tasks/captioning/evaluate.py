@@ -34,6 +34,7 @@ from segue.tasks.captioning.metrics.score_file import protocol_table
 from segue.tasks.captioning.models.stored import load_captioner
 from segue.tasks.captioning.parts import Part, described, parts_of, submission
 from segue.tasks.captioning.pretrain import usable_device
+from segue.tasks.captioning.proposals_evaluation import score_proposed
 from segue.tasks.captioning.results import Group, collect, fits
 from segue.tasks.captioning.scores import Scored, Scorer, table_of
 
@@ -61,6 +62,8 @@ class EvaluateConfig(Config):
     """Whether METEOR's own program is asked, where it is installed."""
     protocol: bool = True
     """Whether captions are scored by ActivityNet's protocol, too."""
+    proposals: bool = False
+    """Whether events that the runs' proposal networks find are captioned and scored, too."""
     device: Device = "cpu"
     """cpu or cuda; bits repeat on cpu only."""
     seed: int = Field(0, ge=0)
@@ -77,6 +80,8 @@ class Evaluation:
     """Part -> ActivityNet's protocol."""
     protocol_means: dict[str, dict[str, float]] = field(default_factory=dict)
     """Model -> the protocol's figures, averaged over the parts."""
+    proposed: EvaluationTable | None = None
+    """Captions of events that the runs found themselves, by ActivityNet's protocol for such."""
     runs: dict[str, list[dict[str, float]]] = field(default_factory=dict)
     """Model -> metrics of each of its runs: the spread over training seeds."""
     samples: list[dict[str, str]] = field(default_factory=list)
@@ -92,6 +97,7 @@ class Evaluation:
             **self.table.to_dict(),
             "protocol": {name: table.to_dict() for name, table in self.protocol.items()},
             "protocol_means": self.protocol_means,
+            "proposed": None if self.proposed is None else self.proposed.to_dict(),
             "runs": self.runs,
             "samples": self.samples,
             "notes": self.notes,
@@ -160,6 +166,11 @@ def evaluate(
     )
     if config.protocol:
         _add_protocol(found, parts, said, facts, n_seeds, official=config.official)
+    if config.proposals:
+        found.proposed, missing = score_proposed(
+            groups, data, parts, limit=config.limit, official=config.official
+        )
+        found.notes += missing
     return found
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from segue.tasks.captioning.batches import streams_of
 from segue.tasks.captioning.data.prepared import Prepared, Split
 from segue.tasks.captioning.metrics.judge import CaptionBatch, Judge
-from segue.tasks.captioning.models.decoding import Captions, beam_search, greedy
+from segue.tasks.captioning.models.decoding import Captions, beam_search, greedy, speaking
 from segue.tasks.captioning.models.network import Captioner
 from segue.tasks.captioning.rewards import cider, length, meteor, repetition
 
@@ -63,17 +62,17 @@ def say(
     which = np.arange(len(split)) if segments is None else np.asarray(segments, dtype=np.int64)
     words = np.full((len(which), limit), network.padding, dtype=np.int32)
     lengths = np.zeros(len(which), dtype=np.int64)
-    for start in range(0, len(which), batch):
-        part = slice(start, start + batch)
-        with torch.no_grad():
+    with speaking(network):
+        for start in range(0, len(which), batch):
+            part = slice(start, start + batch)
             memory = network.encode(streams_of(split.features.batch(which[part])).to(device))
-        found: Captions = (
-            greedy(network, memory, limit)
-            if beams == 1
-            else beam_search(network, memory, limit, width=beams)
-        )
-        words[part] = found.words.cpu().numpy()
-        lengths[part] = found.lengths.cpu().numpy()
+            found: Captions = (
+                greedy(network, memory, limit)
+                if beams == 1
+                else beam_search(network, memory, limit, width=beams)
+            )
+            words[part] = found.words.cpu().numpy()
+            lengths[part] = found.lengths.cpu().numpy()
     return Said(words=words, lengths=lengths, segments=which)
 
 

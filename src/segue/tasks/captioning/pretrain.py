@@ -23,6 +23,7 @@ from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.captioning.batches import Batch, epoch, make_batch, sizes
 from segue.tasks.captioning.config import PretrainConfig
 from segue.tasks.captioning.critic_training import Boundaries, CriticTrainer, set_rules
+from segue.tasks.captioning.data.feature_manifest import features_in
 from segue.tasks.captioning.data.prepared import Prepared, Split
 from segue.tasks.captioning.data.vocabulary import PADDING, UNKNOWN
 from segue.tasks.captioning.losses import warm_start_loss
@@ -276,7 +277,12 @@ class _Trainer:
             "validation_nats": found,
             "best_epoch_nats": self._best,
         }
-        facts = {"data": data.fingerprint, "data_name": data.name, "training": result}
+        facts = {
+            "data": data.fingerprint,
+            "data_name": data.name,
+            "features": features_in(data),
+            "training": result,
+        }
         if "proxy" in data.facts:
             facts["proxy"] = data.facts["proxy"]
         save_captioner(run.folder, self._network.cpu(), data.vocabulary, facts)

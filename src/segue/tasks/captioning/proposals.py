@@ -52,11 +52,16 @@ class StoredProposals:
     sha256: str
     """Of the weights."""
 
-    def propose(self, features: Rows, duration_s: float) -> Floats:
-        """Return events [M, 3] with the settings that were chosen on the validation films."""
-        return propose(
-            self.network, features, duration_s, least=float(self.facts.get("least", 0.0))
-        )
+    def propose(
+        self, features: Rows, duration_s: float, *, most: int = 100, overlap: float = 0.4
+    ) -> Floats:
+        """Return events [M, 3] with the confidence that was chosen on the validation films.
+
+        Where nothing is so sure, the surest event alone: something happens in every film.
+        """
+        least = float(self.facts.get("least", 0.0))
+        found = propose(self.network, features, duration_s, most=most, overlap=overlap, least=least)
+        return found if len(found) else propose(self.network, features, duration_s, most=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +224,7 @@ def load_proposals(folder: Path) -> StoredProposals:
         raise MissingModel(
             f"no proposal network here: {Path(str(error.filename)).name} is missing",
             where=folder,
-            advice="Train one, or divide the film by its shots, which needs no training",
+            advice="Make one with `pretrain --proposals`; --segments shots needs none",
         ) from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"{_FACTS} is damaged: {error!r}", where=folder) from None

@@ -32,10 +32,12 @@ from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.captioning.batches import streams_of
+from segue.tasks.captioning.config import Device
 from segue.tasks.captioning.data.feature_source import collate
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.models.proposals import Predicted, ProposalConfig, ProposalNetwork
 from segue.tasks.captioning.models.stored import StoredCaptioner
+from segue.tasks.captioning.pretrain import usable_device
 from segue.tasks.captioning.proposals import found_share, propose, save_proposals
 from segue.tasks.captioning.proposals_events import Film, anchors_of, batches, films_of
 
@@ -62,6 +64,8 @@ class ProposalTraining(Config):
     train_encoder: bool = True
     """Whether the encoder of a captioner that is given learns on (original: no). An encoder that
     starts from nothing always learns."""
+    device: Device = "cpu"
+    """cpu or cuda; bits repeat on cpu only."""
     seed: int = Field(13, ge=0)
     """Of anchors, weights, order and dropout (original: 13)."""
 
@@ -167,6 +171,7 @@ class _Trainer:
         if captioner is not None:
             self._network.encoder.load_state_dict(captioner.network.encoder.state_dict())
             self._network.encoder.requires_grad_(config.train_encoder)
+        self._network.to(usable_device(config.device))
         self._weights = [w for w in self._network.parameters() if w.requires_grad]
         self._adam = torch.optim.Adam(self._weights, lr=config.learning_rate)
         self._rng = generator(config.seed, "films")
@@ -202,6 +207,7 @@ class _Trainer:
         for films in batches(self._films, config.batch, self._rng):
             read = config.network.encoder
             streams = streams_of(collate([f.features for f in films], read.visual, read.audio))
+            streams = streams.to(config.device)
             durations = torch.tensor([f.duration_s for f in films])
             events = [torch.from_numpy(f.events) for f in films]
             parts = [
@@ -246,7 +252,7 @@ class _Trainer:
             }
         result["proposals_per_film"] = float(np.mean([len(p) for p in sure])) if sure else 0.0
         facts = {"data": data.fingerprint, "data_name": data.name, "least": least}
-        save_proposals(run.folder, self._network, facts | {"training": result})
+        save_proposals(run.folder, self._network.cpu(), facts | {"training": result})
         run.finish(result, limits=_LIMITS)
         return result
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segue.core.errors import DataError, RunError, printable
+from segue.core.errors import DataError, MissingModel, RunError, printable
 from segue.core.files import read_json, write_json
 from segue.core.progress import Advance, silent
 from segue.core.tables import Role
@@ -32,16 +32,16 @@ __all__ = [
     "collect",
     "diagnosed",
     "fits",
-    "note_features",
     "note_prior",
-    "noted_kinds",
     "noted_prior",
     "print_evaluation",
+    "proposals_of",
     "write_evaluation",
 ]
 
-_PRIOR, _KINDS = "prior.json", "features.json"
+_PRIOR = "prior.json"
 _FACTS = "captioner.json"
+_PROPOSALS = "proposals"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,19 +128,19 @@ def noted_prior(folder: Path) -> Path | None:
         return None
 
 
-def note_features(run: Path, data: Prepared) -> None:
-    """Note in the folder of a run what made the features that it has learned from."""
-    features = dict(data.facts.get("features") or {})
-    write_json(run / _KINDS, {"kinds": features.get("kinds", {}), "data": data.name})
-
-
-def noted_kinds(run: Path) -> dict[str, str]:
-    """Return modality -> what made its features, as noted; empty where nothing is."""
+def proposals_of(run: Path) -> Path | None:
+    """Return the folder of the proposal network of a run, else of its warm start; None without."""
+    folders = [run]
     try:
-        kinds = read_json(run / _KINDS)["kinds"]
-        return {str(modality): str(kind) for modality, kind in kinds.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
+        facts = _facts(run)
+    except (DataError, MissingModel):  # whoever wants the captioner says so
+        facts = {}
+    if wanted := facts.get("warm_sha256"):
+        folders += [found] if (found := _prior_of(run, str(wanted))) else []
+    for folder in folders:
+        if (folder / _PROPOSALS / "proposals.json").is_file():
+            return folder / _PROPOSALS
+    return None
 
 
 def diagnosed(
@@ -186,6 +186,8 @@ def print_evaluation(found: Evaluation) -> None:
         for model, means in found.protocol_means.items():
             told = ", ".join(f"{name} {value:.2f}" for name, value in means.items())
             sys.stdout.write(f"  {printable(model)}: {told}\n")
+    if found.proposed is not None:
+        replace(found.proposed, comparisons=()).print()
     for sample in found.samples:
         sys.stdout.writelines(f"{printable(f'{who}: {text}')}\n" for who, text in sample.items())
         sys.stdout.write("\n")

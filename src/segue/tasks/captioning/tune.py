@@ -29,6 +29,7 @@ from segue.rl.rewards import WeightedSum
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.captioning.batches import Batch, make_batch
 from segue.tasks.captioning.config import TuneConfig
+from segue.tasks.captioning.data.feature_manifest import features_in
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.judging import judge_of, quick_metrics, say
 from segue.tasks.captioning.models.stored import StoredCaptioner, save_captioner
@@ -196,6 +197,7 @@ class _Tuner:
         facts = {
             "data": self._data.fingerprint,
             "data_name": self._data.name,
+            "features": self._warm.facts.get("features") or features_in(self._data),
             "warm_sha256": self._warm.sha256,
             "method": run.config.method,
             "seed": run.config.seed,

@@ -8,6 +8,7 @@ import pytest
 
 from segue.core.errors import DataError, UsageError
 from segue.tasks.captioning.data.config import PrepareConfig
+from segue.tasks.captioning.data.feature_manifest import features_in
 from segue.tasks.captioning.data.folder import load_prepared
 from segue.tasks.captioning.data.prepare import prepare
 from tests.tasks.captioning.data.written import activitynet_file, csv_file, npy, small_source
@@ -54,6 +55,17 @@ def test_features_are_summed_cut_and_padded_by_length(tmp_path: Path) -> None:
     assert not batch.visual[1].any()
     assert not batch.audio[1, 2:].any()
     assert len(source) == 3
+
+
+def test_the_kind_of_features_is_told_by_their_files(tmp_path: Path) -> None:
+    captions, features = small_source(tmp_path)
+    for fusion, width in (("sum", 6), ("concatenate", 12)):
+        prepare(captions, [features], tmp_path / "out", PrepareConfig.parse({"fusion": fusion}))
+        told = features_in(load_prepared(tmp_path / "out"))
+        assert told["kinds"] == {
+            "visual": f"rgb + flow, {width} numbers", "audio": "vggish, 3 numbers",
+        }  # fmt: skip
+        assert (told["fusion"], told["plain_names"]) == (fusion, "audio")
 
 
 def test_streams_can_stand_side_by_side(tmp_path: Path) -> None:

@@ -20,11 +20,13 @@ import torch
 from torch import Tensor, nn
 
 from segue.tasks.captioning.models.attention import (
-    Cache,
     CrossAttention,
     Packing,
     Residual,
+    Seen,
     feed_forward,
+    grown,
+    picked,
 )
 from segue.tasks.captioning.models.config import NetworkConfig
 from segue.tasks.captioning.models.encoder import Memory
@@ -36,19 +38,22 @@ __all__ = ["Decoder", "DecoderState"]
 class DecoderState:
     """What a decoder remembers of a batch while captions grow."""
 
-    streams: list[list[tuple[Cache, Tensor]]]
-    """For each layer and modality: keys and values of the rows, and their mask."""
-    words: list[Cache | None] = field(default_factory=list)
-    """For each layer: keys and values of the words so far."""
+    streams: list[list[tuple[Seen, Tensor]]]
+    """For each layer and modality: keys and values of the rows, or the rows, and their mask."""
+    words: list[Seen | None] = field(default_factory=list)
+    """For each layer: keys and values of the words so far, or their rows."""
+    merged: bool = False
+    """Whether attentions may read rows as they are; see `CrossAttention.merges`."""
 
     def reorder(self, rows: Tensor) -> DecoderState:
         """Return the state of the captions `rows` [B'], which may repeat or leave out some."""
         return DecoderState(
             [
-                [((keys[rows], values[rows]), mask[rows]) for (keys, values), mask in layer]
+                [(picked(memory, rows), mask[rows]) for memory, mask in layer]
                 for layer in self.streams
             ],
-            [None if cache is None else (cache[0][rows], cache[1][rows]) for cache in self.words],
+            [None if words is None else picked(words, rows) for words in self.words],
+            self.merged,
         )
 
 
@@ -63,8 +68,13 @@ class Decoder(nn.Module):
             _Layer(config, [sizes[n] for n in names]) for _ in range(config.layers)
         )
 
-    def start(self, memory: Memory) -> DecoderState:
-        """Return the state before the first word."""
+    def start(self, memory: Memory, *, merged: bool = False) -> DecoderState:
+        """Return the state before the first word.
+
+        Args:
+            memory: of the encoder.
+            merged: single words will follow, without dropout, and may be rounded otherwise.
+        """
         places = [(Packing(mask[:, 0]), mask) for _, mask in memory.streams()]
         packed = [p.pack(rows) for (rows, _), (p, _) in zip(memory.streams(), places, strict=True)]
         again = memory.times
@@ -72,15 +82,20 @@ class Decoder(nn.Module):
         def several(x: Tensor) -> Tensor:
             return x if again == 1 else x.repeat_interleave(again, dim=0)
 
-        streams: list[list[tuple[Cache, Tensor]]] = []
+        masks = [several(mask) for _, mask in places]
+        whole = [several(rows) for rows, _ in memory.streams()]
+        streams: list[list[tuple[Seen, Tensor]]] = []
         for layer in self.layers:
-            found: list[tuple[Cache, Tensor]] = []
+            found: list[tuple[Seen, Tensor]] = []
             attends: Any = layer.attends
-            for attention, rows, (packing, mask) in zip(attends, packed, places, strict=True):
-                keys, values = attention.remember(rows, packing)
-                found.append(((several(keys), several(values)), several(mask)))
+            for n, attention in enumerate(attends):
+                if merged and attention.merges(known=True):
+                    found.append((whole[n], masks[n]))
+                    continue
+                keys, values = attention.remember(packed[n], places[n][0])
+                found.append(((several(keys), several(values)), masks[n]))
             streams.append(found)
-        return DecoderState(streams, [None] * len(self.layers))
+        return DecoderState(streams, [None] * len(self.layers), merged)
 
     def forward(
         self, words: Tensor, packing: Packing, state: DecoderState, mask: Tensor | None
@@ -96,7 +111,7 @@ class Decoder(nn.Module):
         """
         x = words
         for i, layer in enumerate(self.layers):
-            x, state.words[i] = layer(x, packing, state.streams[i], state.words[i], mask)
+            x, state.words[i] = layer(x, packing, state, i, mask)
         return x
 
 
@@ -117,19 +132,21 @@ class _Layer(nn.Module):
         self,
         x: Tensor,
         packing: Packing,
-        streams: list[tuple[Cache, Tensor]],
-        before: Cache | None,
+        state: DecoderState,
+        number: int,
         mask: Tensor | None,
-    ) -> tuple[Tensor, Cache]:
+    ) -> tuple[Tensor, Seen]:
         normed = self.own_add.norm(x)
-        keys, values = self.own.remember(normed, packing)
-        if before is not None:
-            keys, values = torch.cat([before[0], keys], 2), torch.cat([before[1], values], 2)
-        x = self.own_add.add(x, self.own(normed, packing, (keys, values), mask))
+        if state.merged and self.own.merges(known=False):
+            new: Seen = packing.unpack(normed)
+        else:
+            new = self.own.remember(normed, packing)
+        words = grown(state.words[number], new)
+        x = self.own_add.add(x, self.own(normed, packing, words, mask))
         seen = [
             norm(add.add(x, attend(add.norm(x), packing, memory, stream_mask)))  # type: ignore[operator]
             for attend, add, norm, (memory, stream_mask) in zip(
-                self.attends, self.attend_adds, self.norms, streams, strict=True
+                self.attends, self.attend_adds, self.norms, state.streams[number], strict=True
             )
         ]
         if self.gate is None:
@@ -139,4 +156,4 @@ class _Layer(nn.Module):
             x = share * seen[1] + (1 - share) * seen[0]
         if self.ff is not None and self.ff_add is not None:
             x = self.ff_add.add(x, self.ff(self.ff_add.norm(x)))
-        return x, (keys, values)
+        return x, words

@@ -8,6 +8,7 @@ Letters: `B` segments, `K` captions of a segment, `L` words, `V` vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,7 +18,15 @@ from segue.tasks.captioning.models.encoder import Memory
 from segue.tasks.captioning.models.linear import quick
 from segue.tasks.captioning.models.network import Captioner
 
-__all__ = ["Captions", "beam_search", "greedy", "repeat_memory", "sample", "speakable"]
+__all__ = [
+    "Captions",
+    "beam_search",
+    "greedy",
+    "repeat_memory",
+    "sample",
+    "speakable",
+    "speaking",
+]
 
 START, END = 2, 3
 """Numbers of the words that begin and end a caption."""
@@ -38,10 +47,19 @@ class Captions:
     """[B] log-probability of the caption, end word included."""
 
 
+def speaking(network: Captioner) -> AbstractContextManager[None]:
+    """Let a captioner be quick for as long as the block runs; its weights must stay as they are.
+
+    All decoding does so by itself. Around many batches it spares each of them the copy of the
+    weights, which costs as much as a caption.
+    """
+    return quick(network, network.encoder)
+
+
 @torch.no_grad()
 def greedy(network: Captioner, memory: Memory, limit: int = 30) -> Captions:
     """Return the likeliest next word again and again, at most `limit` words."""
-    with quick(network):
+    with speaking(network):
         return _grow(network, memory, limit, None, 1.0, 0)
 
 
@@ -66,7 +84,7 @@ def sample(
             from.
         top: draw among so many likeliest words only; 0 among all.
     """
-    with quick(network):
+    with speaking(network):
         return _grow(network, memory, limit, generator, temperature, top)
 
 
@@ -83,7 +101,7 @@ def _grow(
     total = torch.zeros(n, device=device)
     lengths = torch.full((n,), limit, dtype=torch.long, device=device)
     alive = torch.arange(n, device=device)
-    state = network.start(memory)
+    state = network.start(memory, merged=generator is None and not network.training)
     current = torch.full((n,), START, dtype=torch.long, device=device)
     for place in range(limit):
         log_probs = _allowed(network.step(current, state), place)
@@ -124,7 +142,7 @@ def beam_search(
         length_power: log-probabilities are divided by length to this power; 0 favours short ones.
         no_repeat: a run of so many words never comes twice in a caption; 0 allows it.
     """
-    with quick(network):
+    with speaking(network):
         return _search(network, memory, limit, width, length_power, no_repeat)
 
 

@@ -15,7 +15,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from segue.tasks.captioning.models.attention import Cache, CrossAttention, Packing
+from segue.tasks.captioning.models.attention import CrossAttention, Packing, Seen
 from segue.tasks.captioning.models.config import NetworkConfig
 from segue.tasks.captioning.models.linear import Linear
 
@@ -55,16 +55,23 @@ class Worker(nn.Module):
         else:
             self.out = Linear(joined, n_words)
 
-    def remember(self, features: Tensor, packing: Packing) -> Cache | None:
-        """Return keys and values of features, rows [N, D], for the goals to attend to."""
-        return None if self.attention is None else self.attention.remember(features, packing)
+    def remember(self, features: Tensor, packing: Packing, *, merged: bool = False) -> Seen | None:
+        """Return keys and values of features, rows [N, D], for the goals to attend to.
+
+        With `merged` the rows themselves, where that is quicker; see `CrossAttention.merges`.
+        """
+        if self.attention is None:
+            return None
+        if merged and self.attention.merges(known=False):
+            return packing.unpack(features)
+        return self.attention.remember(features, packing)
 
     def join(
         self,
         features: Tensor,
         goals: Tensor | None,
         packing: Packing,
-        memory: Cache | None,
+        memory: Seen | None,
         mask: Tensor | None,
     ) -> Tensor:
         """Return features and what the goals attended to, rows [N, D + G]."""

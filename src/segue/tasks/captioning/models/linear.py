@@ -54,13 +54,20 @@ def reordered(weight: Tensor) -> Tensor | None:
 
 
 @contextmanager
-def quick(network: nn.Module) -> Iterator[None]:
+def quick(network: nn.Module, without: nn.Module | None = None) -> Iterator[None]:
     """Let a network be quick for few rows; no gradient flows meanwhile.
 
     All modules with a method `order` make their copies. Inside another `quick` of the same network
     nothing is done, so that many short batches need one copy.
+
+    Args:
+        network: whose weights do not change meanwhile.
+        without: the part of it that never sees few rows, or is not asked, and needs no copy.
     """
-    layers: list[Any] = [layer for layer in network.modules() if hasattr(layer, "order")]
+    spared = set() if without is None else set(without.modules())
+    layers: list[Any] = [
+        layer for layer in network.modules() if hasattr(layer, "order") and layer not in spared
+    ]
     with torch.no_grad():
         if any(layer.ordered is not None for layer in layers):
             yield

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from segue.tasks.captioning.models.attention import Cache, Packing, add_positions
+from segue.tasks.captioning.models.attention import Packing, Seen, add_positions, grown, picked
 from segue.tasks.captioning.models.config import NetworkConfig
 from segue.tasks.captioning.models.critic import CriticState, SegmentCritic, WordCritic
 from segue.tasks.captioning.models.decoder import Decoder, DecoderState
@@ -52,8 +52,8 @@ class State:
     worker: DecoderState
     manager: DecoderState | None
     critic: CriticState | None
-    attended: Cache | None
-    """Keys and values of the worker's features so far, for the goals."""
+    attended: Seen | None
+    """Keys and values of the worker's features so far, for the goals, or the features."""
     goal: Tensor | None
     """The goal that is held, [B, G]."""
     ended: Tensor | None
@@ -74,7 +74,7 @@ class State:
             self.worker.reorder(rows),
             None if self.manager is None else self.manager.reorder(rows),
             critic,
-            None if self.attended is None else (self.attended[0][rows], self.attended[1][rows]),
+            None if self.attended is None else picked(self.attended, rows),
             pick(self.goal),
             pick(self.ended),
             self.length,
@@ -193,11 +193,18 @@ class Captioner(nn.Module):
             return torch.zeros_like(words, dtype=torch.bool)
         return self.critic.boundaries(self.critic(words, self.embedded(words))[0])
 
-    def start(self, memory: Memory) -> State:
-        """Return the state before the first word."""
+    def start(self, memory: Memory, *, merged: bool = False) -> State:
+        """Return the state before the first word.
+
+        Args:
+            memory: of `encode`.
+            merged: what follows may be rounded otherwise than `forward`, and is quicker for it; not
+                while training, for it has no dropout.
+        """
+        manager = self.manager_decoder
         return State(
-            self.worker_decoder.start(memory),
-            None if self.manager_decoder is None else self.manager_decoder.start(memory),
+            self.worker_decoder.start(memory, merged=merged),
+            None if manager is None else manager.start(memory, merged=merged),
             None, None, None, None, 0,
         )  # fmt: skip
 
@@ -213,13 +220,10 @@ class Captioner(nn.Module):
         features = self.worker_decoder(placed, packing, state.worker, None)
         if self.manager_decoder is not None:
             self._hold_goal(words, placed, packing, state)
-        added = self.worker.remember(features, packing)
-        if added is not None and state.attended is not None:
-            old = state.attended
-            added = (torch.cat([old[0], added[0]], 2), torch.cat([old[1], added[1]], 2))
-        state.attended = added
+        new = self.worker.remember(features, packing, merged=state.worker.merged)
+        state.attended = None if new is None else grown(state.attended, new)
         state.length += 1
-        joined = self.worker.join(features, state.goal, packing, added, None)
+        joined = self.worker.join(features, state.goal, packing, state.attended, None)
         log_probs: Tensor = self.worker(joined, self.embedding.weight)
         return log_probs
 
