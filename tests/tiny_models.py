@@ -90,6 +90,57 @@ def save_sentences(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_sentence_transformer(folder: Path, seed: int = 0, *, longest: int = 12) -> Path:
+    """Save a BERT with word pieces learned here, as sentence-transformers saves its models."""
+    import tokenizers
+    import torch
+    import transformers as tf
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    pieces = tokenizers.Tokenizer(tokenizers.models.WordPiece(unk_token="[UNK]"))
+    pieces.normalizer = tokenizers.normalizers.BertNormalizer(lowercase=True)
+    pieces.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    trainer = tokenizers.trainers.WordPieceTrainer(
+        vocab_size=90, special_tokens=special, show_progress=False
+    )
+    pieces.train_from_iterator([_WORDS], trainer)
+    pieces.post_processor = tokenizers.processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    sizes = {k: v for k, v in _TEXT.items() if not k.startswith(("bos", "eos", "vocab"))}
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = tf.BertModel(tf.BertConfig(vocab_size=pieces.get_vocab_size(), **sizes))
+        with torch.no_grad():
+            for weights in model.parameters():
+                if weights.ndim > 1:
+                    weights.normal_(0, 0.3)
+    model.save_pretrained(folder)
+    tf.PreTrainedTokenizerFast(
+        tokenizer_object=pieces, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
+        sep_token="[SEP]", mask_token="[MASK]", model_max_length=longest,
+    ).save_pretrained(folder)  # fmt: skip
+    steps = [("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")]
+    kinds = "sentence_transformers.models."
+    rows = [
+        {"idx": n, "name": str(n), "path": path, "type": kinds + kind}
+        for n, (kind, path) in enumerate(steps)
+    ]
+    (folder / "1_Pooling").mkdir()
+    (folder / "2_Normalize").mkdir()
+    for name, value in {
+        "modules.json": rows,
+        "sentence_bert_config.json": {"max_seq_length": longest, "do_lower_case": False},
+        "1_Pooling/config.json": {
+            "word_embedding_dimension": 16,
+            "pooling_mode_cls_token": False,
+            "pooling_mode_mean_tokens": True,
+            "pooling_mode_max_tokens": False,
+            "pooling_mode_mean_sqrt_len_tokens": False,
+        },
+    }.items():
+        (folder / name).write_text(json.dumps(value))
+    return folder
+
+
 def as_before_transformers_5(folder: Path) -> Path:
     """Rename and reword the settings as in most published folders; return the folder."""
     together = folder / "processor_config.json"

@@ -30,7 +30,7 @@ from tests.score.report_sample import sample_extras, sample_result
 from tests.score.test_listener import tables  # noqa: F401  a fixture
 from tests.score.test_report import HOSTILE, Page
 from tests.synthetic_audio import noise
-from tests.tiny_models import save_sentences
+from tests.tiny_models import save_sentence_transformer, save_sentences
 
 SETTINGS = ["segments.min_s=1", "segments.max_s=3", "workers=1"]
 
@@ -78,6 +78,7 @@ def test_captions_are_shown_and_choose_nothing_alone(
     assert told["segments"][1]["caption"] == {"text": "", "source": "none"}
     assert told["captions"]["unused"] == 1
     assert told["captions"]["encoder"] is None
+    assert any("without a sentence encoder" in w for w in told["warnings"])
     assert any("1 of 2 captions belong to no segment" in w for w in told["warnings"])
     assert [s["track"] for s in told["segments"]] == [s["track"] for s in plain["segments"]]
     assert "captions" not in told["terms"]
@@ -115,6 +116,23 @@ def test_a_run_captions_the_film_and_an_encoder_compares_tags(
             a, b = model.embed_texts([segment["caption"]["text"], tags[segment["track"]]])
             wanted = 0.2 * float(a @ b)
         assert segment["terms"]["captions"] == pytest.approx(wanted, abs=1e-5)
+
+
+def test_what_captions_and_tags_share_changes_the_choice(
+    film: Path, library: Path, tmp_path: Path
+) -> None:
+    encoder = save_sentence_transformer(tmp_path / "encoder")
+    tags = {"0.flac": "calm film music", "1.flac": "dark"}
+    for name, text in tags.items():  # each in turn is what every segment is said to be
+        file = captions_file(tmp_path / "a.json", [(0, 600, text)])
+        settings = [*SETTINGS, f"captions.encoder={encoder}", "captions.weight=20"]
+        config = ScoreConfig.load(assignments=settings)
+        result = score(film, library, tmp_path / "out", config, captions=file, overwrite=True)
+        assert {segment["track"] for segment in result["segments"]} == {name}
+        # the cosine of a text with itself is 1
+        assert [s["terms"]["captions"] for s in result["segments"]] == pytest.approx(
+            [20.0] * len(result["segments"]), abs=1e-3
+        )
 
 
 @pytest.mark.parametrize("paid", [0.0, 3.0])

@@ -12,6 +12,7 @@ Letters: `T` segments, `K` tracks.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +74,8 @@ class FilmCaptions:
         """What a choice depends on because of the captions."""
         if self.matching is None:
             return []
-        return [VERSION, list(self.texts), self.settings.model_dump(mode="json")]
+        earned = hashlib.sha256(self.matching.round(5).tobytes()).hexdigest()
+        return [VERSION, list(self.texts), self.settings.model_dump(mode="json"), earned]
 
     def earned(self, n_tracks: int) -> Floats | None:
         """Return [T, n_tracks] what each track earns under each segment; composed ones: 0."""
@@ -91,7 +93,9 @@ class FilmCaptions:
             said.append(f"{self.n_unused} of {self.n_captions} captions belong to no segment")
         if silent:
             said.append(f"{silent} of {len(self.texts)} segments have no caption")
-        if self.matching is not None and not self.matching.any():
+        if self.matching is None:
+            said.append("captions choose nothing without a sentence encoder (captions.encoder)")
+        elif not self.matching.any():
             said.append("captions choose nothing: no track of the library has tags")
         return said
 
@@ -121,14 +125,14 @@ class CaptionSource:
     path: Path
     kind: str
     key: str
-    """SHA-256 of the file, or of the weights of the run."""
+    """SHA-256 of the file, or of the weights of the run, those that find events among them."""
     settings: CaptionSettings
     encoder: Encoder | None
     told: tuple[Subtitle, ...] = ()
     """Of a file."""
 
     def speak(self, video: Path) -> list[dict[str, Any]]:
-        """Return the captions of the film as JSON-like rows; a run makes them from its shots."""
+        """Return the captions of the film as JSON-like rows; a run makes them from its events."""
         if self.kind == "file":
             return [{"start": s.start_s, "end": s.end_s, "sentence": s.text} for s in self.told]
         from segue.tasks.captioning.caption import CaptionConfig, caption
@@ -258,6 +262,8 @@ def tag_text(tags: dict[str, str]) -> str:
 
 def _checked_run(folder: Path) -> str:
     from segue.tasks.captioning.models.stored import load_captioner
+    from segue.tasks.captioning.proposals import load_proposals
+    from segue.tasks.captioning.results import proposals_of
 
     stored = load_captioner(folder)
     if stored.facts.get("proxy"):
@@ -266,7 +272,8 @@ def _checked_run(folder: Path) -> str:
             where=folder,
             advice="Give a run that was trained on features of films",
         )
-    return stored.sha256
+    proposals = proposals_of(folder)
+    return stored.sha256 + (f" {load_proposals(proposals).sha256}" if proposals else "")
 
 
 def _read_file(path: Path) -> list[Subtitle]:

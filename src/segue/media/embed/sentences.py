@@ -1,8 +1,8 @@
 """Sentences as vectors by a sentence encoder from a local folder: captions and music's tags.
 
-The folders of sentence-transformers are read: the transformer itself, then the mean of its word
-vectors (or the first one's, where the folder says so), of length 1. The cosine of two of them tells
-how alike two texts are in meaning.
+The folders of sentence-transformers are read: the transformer itself (in the folder that
+modules.json names), then the mean of its word vectors (or the first one's, where the folder says
+so), of length 1. The cosine of two of them tells how alike two texts are in meaning.
 
 N. Reimers and I. Gurevych, "Sentence-BERT: Sentence Embeddings using Siamese BERT-Networks", EMNLP
 2019.
@@ -26,6 +26,7 @@ __all__ = ["SentenceEncoder"]
 
 _CLASSES = ("BertModel", "MPNetModel", "RobertaModel", "XLMRobertaModel", "DistilBertModel")
 _EXAMPLE = "sentence-transformers/all-MiniLM-L6-v2"
+_STEPS = ("Transformer", "Pooling", "Normalize")
 _LONGEST = 256  # words and parts of words; what is said of one scene or track is shorter
 
 
@@ -42,8 +43,11 @@ class SentenceEncoder:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = ModelFolder.check("sentences", folder, _CLASSES, _EXAMPLE, processor=False)
-        self._first = _takes_the_first(folder)
+        parts = _modules(folder)
+        inside = folder / parts.get("Transformer", "")
+        self._files = ModelFolder.check("sentences", inside, _CLASSES, _EXAMPLE, processor=False)
+        self._first = _takes_the_first(folder / parts.get("Pooling", "1_Pooling"))
+        self._longest = _longest(inside)
         self._model: Any = self._files.load_model()
         self._tokenizer: Any = self._files.load_tokenizer()
 
@@ -57,7 +61,7 @@ class SentenceEncoder:
             return words[:, 0] if self._first else words.mean(dim=1)
 
         def inputs() -> dict[str, Any]:
-            longest = min(_LONGEST, self._model.config.max_position_embeddings - 2)
+            longest = min(self._longest, self._model.config.max_position_embeddings - 2)
             found = self._tokenizer(
                 [text], return_tensors="pt", truncation=True, max_length=longest
             )
@@ -66,9 +70,41 @@ class SentenceEncoder:
         return self._files.ask(pooled, inputs)
 
 
+def _modules(folder: Path) -> dict[str, str]:
+    """Return kind of step -> its folder within the encoder's, as modules.json tells."""
+    path = folder / "modules.json"
+    if not path.is_file():
+        return {}
+    try:
+        steps = [(str(s["type"]).rpartition(".")[2], str(s["path"])) for s in read_json(path)]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"cannot be read: {error!r}", where=path) from None
+    for kind, place in steps:
+        if kind not in _STEPS:
+            raise DataError(
+                f"has a step '{kind}', which is not read here",
+                where=path,
+                advice=f"Known are {', '.join(_STEPS)}",
+            )
+        if Path(place).is_absolute() or ".." in Path(place).parts:
+            raise DataError(f"names a folder outside its own: {place}", where=path)
+    return dict(steps)
+
+
+def _longest(folder: Path) -> int:
+    """Return how many words and parts of words are read, as the folder says."""
+    path = folder / "sentence_bert_config.json"
+    if not path.is_file():
+        return _LONGEST
+    try:
+        return min(_LONGEST, max(3, int(read_json(path).get("max_seq_length") or _LONGEST)))
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"cannot be read: {error}", where=path) from None
+
+
 def _takes_the_first(folder: Path) -> bool:
     """Return whether the first word's vector stands for the sentence."""
-    path = folder / "1_Pooling" / "config.json"
+    path = folder / "config.json"
     if not path.is_file():
         return False
     try:
