@@ -189,7 +189,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.56)
-    parser.add_argument("--together", type=int, default=4, help="clips that ours plays together")
+    parser.add_argument("--together", type=int, default=8, help="clips that ours plays together")
     parser.add_argument("--share", type=float, default=0.2, help="of the steps, for the reward")
     parser.add_argument("--rate", type=float, default=1e-2, help="of learning, for the reward")
     parser.add_argument("--rise", type=float, default=2.0, help="of the reward")
