@@ -125,19 +125,21 @@ class CaptionSource:
     path: Path
     kind: str
     key: str
-    """SHA-256 of the file, or of the weights of the run, those that find events among them."""
+    """SHA-256 of the file, or of the weights of the run."""
     settings: CaptionSettings
     encoder: Encoder | None
     told: tuple[Subtitle, ...] = ()
     """Of a file."""
 
     def speak(self, video: Path) -> list[dict[str, Any]]:
-        """Return the captions of the film as JSON-like rows; a run makes them from its events."""
+        """Return the captions of the film as JSON-like rows; a run makes them from its shots."""
         if self.kind == "file":
             return [{"start": s.start_s, "end": s.end_s, "sentence": s.text} for s in self.told]
         from segue.tasks.captioning.caption import CaptionConfig, caption
 
-        found = caption(video, self.path, None, CaptionConfig(limit=self.settings.limit))
+        # segments are made of shots, so captions of proposed events would fit them less
+        config = CaptionConfig(limit=self.settings.limit, segments="shots")
+        found = caption(video, self.path, None, config)
         rows: list[dict[str, Any]] = found.to_dict()["captions"]
         return rows
 
@@ -262,8 +264,6 @@ def tag_text(tags: dict[str, str]) -> str:
 
 def _checked_run(folder: Path) -> str:
     from segue.tasks.captioning.models.stored import load_captioner
-    from segue.tasks.captioning.proposals import load_proposals
-    from segue.tasks.captioning.results import proposals_of
 
     stored = load_captioner(folder)
     if stored.facts.get("proxy"):
@@ -272,8 +272,7 @@ def _checked_run(folder: Path) -> str:
             where=folder,
             advice="Give a run that was trained on features of films",
         )
-    proposals = proposals_of(folder)
-    return stored.sha256 + (f" {load_proposals(proposals).sha256}" if proposals else "")
+    return stored.sha256
 
 
 def _read_file(path: Path) -> list[Subtitle]:

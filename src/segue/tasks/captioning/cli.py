@@ -133,7 +133,7 @@ def tune(
     from segue.tasks.captioning.config import TuneConfig
     from segue.tasks.captioning.data.folder import load_prepared
     from segue.tasks.captioning.models.stored import load_captioner
-    from segue.tasks.captioning.results import note_prior, noted_prior
+    from segue.tasks.captioning.results import fits, note_prior, noted_prior
     from segue.tasks.captioning.tune import tune as run
 
     _only_its_own_settings(resume, preset, config_file, assignments, seed, method)
@@ -147,6 +147,7 @@ def tune(
         prior = noted_prior(folder)
     prior = _needed(prior, "--prior")
     prepared, warm = load_prepared(_needed(data, "--data")), load_captioner(prior)
+    fits(warm, prepared, prior)
     with progress("Tuning", 1.0) as advance:
         found = run(
             warm, prepared, folder, None if resume else config, resume=resume, advance=advance

@@ -31,6 +31,8 @@ def read_events(path: Path, name: str = "") -> tuple[Events, float | None]:
     """
     try:
         found = read_json(path)
+    except FileNotFoundError:
+        raise DataError("there is no such file of events", where=path) from None
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"is not a file of events: {error}", where=path) from None
     if isinstance(found, dict) and isinstance(found.get(name), (dict, list)):

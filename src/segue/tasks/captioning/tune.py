@@ -75,7 +75,7 @@ def tune(
     """
     if warm.vocabulary.words != data.vocabulary.words:
         raise DataError(
-            f"the captioner knows {len(warm.vocabulary)} words and {data.name} has "
+            f"the captioner knows {len(warm.vocabulary)} words and the data '{data.name}' has "
             f"{len(data.vocabulary)}, or other ones",
             advice="Tune on the data that the captioner was trained on",
         )
