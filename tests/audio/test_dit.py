@@ -101,10 +101,7 @@ def test_every_path_of_the_prompt_can_be_adapted() -> None:
     lora.add_adapter(network, 2, 2.0, seed=0)
     names = {name.rsplit(".", 1)[0] for name in lora.adapter(network)}
     attention = {
-        f"blocks.{i}.{part}.{layer}"
-        for i in (0, 1)
-        for part in ("to_itself", "to_text")
-        for layer in ("query", "key", "value", "out")
+        f"blocks.{i}.to_text.{layer}" for i in (0, 1) for layer in ("query", "key", "value", "out")
     }
     modulation = {"blocks.0.modulation", "blocks.1.modulation", "last_modulation"}
     assert names == attention | modulation | {"words", "prompt"}

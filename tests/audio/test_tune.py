@@ -30,7 +30,14 @@ def settings(**changes):
 LEARNING = {
     "epochs": 20,
     "sample": {"per_prompt": 16},
-    "update": {"batch": 16, "clip_range": 3e-3, "learning_rate": 3e-2},
+    "update": {
+        "batch": 16,
+        "clip_range": 3e-3,
+        "learning_rate": 3e-2,
+        "base_penalty": 0.02,
+        "skip_last": 2,
+    },
+    "adapter": {"rank": 8, "alpha": 8.0},
     "look": {"every": 10, "per_prompt": 8, "least_diversity": 0.0},
 }
 
@@ -76,7 +83,7 @@ def test_the_adapter_can_be_played_again(tmp_path):
     model = Toy()
     tune(model, toy_reward(), PROMPTS, tmp_path / "run", settings(), judge=ToyJudge())
     kept = read_adapter(tmp_path / "run")
-    assert (kept.base, kept.rank, kept.alpha) == (model.identity, 8, 8.0)
+    assert (kept.base, kept.rank, kept.alpha) == (model.identity, 4, 4.0)
     assert kept.facts["sampling"] == {"steps": 5, "guidance": 1.0, "eta": 1.0, "negative": ""}
     for name, weight in model.adapter().items():  # the model is left with what was kept
         assert torch.equal(weight.detach(), kept.arrays[name])

@@ -50,7 +50,7 @@ class PromptConfig(Config):
 class SampleConfig(Config):
     """How clips are made; later `generate` makes them in the same way."""
 
-    prompts: int = Field(12, ge=1)
+    prompts: int = Field(24, ge=1)
     """Prompts of an epoch."""
     per_prompt: int = Field(8, ge=1)
     """Clips of each (original: 1)."""
@@ -91,33 +91,36 @@ class UpdateConfig(Config):
     objective: Literal["ddpo", "regression"] = "ddpo"
     """ddpo: the clipped ratio of probabilities; regression: denoising of the clips themselves,
     weighted by exp(advantage / temperature)."""
-    batch: int = Field(24, ge=1)
+    batch: int = Field(48, ge=1)
     """Clips of an optimiser step, over all processes (original: batch x accumulation, 1)."""
     rows: int = Field(96, ge=1)
     """(clip, step) pairs that are computed together; memory grows with it, results do not
     change."""
     inner_epochs: int = Field(1, ge=1)
     """Times that the clips of an epoch are learned from (original: 1)."""
-    clip_range: float = Field(3e-4, gt=0)
+    clip_range: float = Field(1e-3, gt=0)
     """Of the ratio, on the mean log-probability of a step (original: 1e-4)."""
-    density: Literal["mean", "sum"] = "mean"
-    """Whether ratios are of the mean (original) or the sum of the elements' log-probabilities."""
+    density: Literal["weighted", "mean", "sum"] = "weighted"
+    """Whether ratios are of the mean (original) or the sum of the elements' log-probabilities, or
+    of a mean in which each element weighs as much as it moves the sound's spectrum: the noise of
+    elements that are hardly heard only blurs the gradient. Models that do not say how much their
+    elements move take `mean`."""
     temperature: float = Field(1.0, gt=0)
     """ddpo: factor of log-ratios; regression: divides advantages."""
     fraction: float = Field(1.0, gt=0, le=1)
     """Share of the steps, drawn for each clip, that are trained (original: 1)."""
     window: int | None = Field(None, ge=1)
     """Steps in a row, drawn for each epoch, that are trained; by default there is no window."""
-    skip_last: int = Field(2, ge=0)
+    skip_last: int = Field(4, ge=0)
     """Last steps, of the least noise, that are never trained (original: 0)."""
-    base_penalty: float = Field(0.02, ge=0)
+    base_penalty: float = Field(0.001, ge=0)
     """Weight of the distance from the base model (original: 0)."""
     base_distance: Literal["prediction", "step"] = "prediction"
     """Of that distance: the mean square of what the outputs differ by, or the divergence of the
     steps' Gaussians, in nats an element."""
     base_share: float = Field(1.0, gt=0, le=1)
     """Share of the rows on which it is measured; less costs less."""
-    learning_rate: float = Field(3e-3, gt=0)
+    learning_rate: float = Field(8e-3, gt=0)
     """Of AdamW (original: 3e-4)."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Of AdamW (original: 0.9)."""
@@ -134,9 +137,9 @@ class UpdateConfig(Config):
 class AdapterConfig(Config):
     """The low-rank adapter, the only thing that learns."""
 
-    rank: int = Field(8, ge=1)
+    rank: int = Field(4, ge=1)
     """Of every pair of matrices (original: 8)."""
-    alpha: float = Field(8.0, gt=0)
+    alpha: float = Field(4.0, gt=0)
     """Its effect is scaled by alpha / rank (original: 1 in effect)."""
     average: float = Field(0.9, ge=0, lt=1)
     """Decay of the moving average of its weights, which is what is looked at and kept; 0 keeps the
@@ -146,17 +149,19 @@ class AdapterConfig(Config):
 class LookConfig(Config):
     """How the tuning is watched: by clips of fixed prompts and noise, and a judge."""
 
-    every: int = Field(5, ge=0)
+    every: int = Field(4, ge=0)
     """Epochs between looks; 0 never looks, and the last adapter is kept (original)."""
-    prompts: int = Field(40, ge=1)
+    prompts: int = Field(36, ge=1)
     """Prompts that are looked at."""
     per_prompt: int = Field(4, ge=2)
     """Clips of each; how far they lie from each other is the diversity."""
     sound: bool = False
     """Whether the judge hears sound always; else the spectrum that a model tells of its latents,
     where it can, which spares the vocoder."""
-    least_diversity: float = Field(0.9, ge=0)
-    """Share of the base model's diversity; an adapter below is never the best one."""
+    least_diversity: float = Field(0.75, ge=0)
+    """Share of the base model's diversity; an adapter below is never the best one. A base model
+    that often plays what was not asked for is more diverse than real clips of one prompt are: a
+    model that does as told has about .7 of that."""
     most_distance: float = Field(1.0, gt=0)
     """Multiple of the base model's Fréchet distance from real clips, where these are given; an
     adapter above is never the best one."""
@@ -167,7 +172,7 @@ class LookConfig(Config):
 class TuneConfig(Config):
     """How a text-to-music model is tuned towards a reward."""
 
-    reward: dict[str, float] = Field(default={"emotion": 1.0})
+    reward: dict[str, float] = Field(default={"emotion": 1.0, "clap": 4.0})
     """Weights of the named terms; also terms of your own, `package.module:function`."""
     terms: RewardConfig = RewardConfig()
     prompts: PromptConfig = PromptConfig()
@@ -176,9 +181,9 @@ class TuneConfig(Config):
     update: UpdateConfig = UpdateConfig()
     adapter: AdapterConfig = AdapterConfig()
     look: LookConfig = LookConfig()
-    epochs: int = Field(30, ge=1)
+    epochs: int = Field(28, ge=1)
     """Rounds of sampling and learning (original: 500)."""
-    save_every: int = Field(5, ge=1)
+    save_every: int = Field(4, ge=1)
     """Epochs between checkpoints (original: 20); looks are kept as well."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Of matrix products (original: float16); the adapter stays float32."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segue.tasks.audio.models.base import Denoiser
     from segue.tasks.audio.rollout import Rollout
 
-__all__ = ["Part", "clipped", "losses", "trained_steps"]
+__all__ = ["Part", "clipped", "element_weights", "losses", "trained_steps"]
 
 Part = tuple[torch.Tensor, dict[str, float]]
 """A part of the loss, ready for its backward pass, and sums of what is logged of it."""
@@ -50,6 +50,11 @@ def trained_steps(
     kept = max(1, int(count * config.fraction))
     drawn = rng.permuted(np.tile(np.arange(first, first + count), (n, 1)), axis=1)
     return drawn[:, :kept]
+
+
+def element_weights(denoiser: Denoiser, config: UpdateConfig) -> torch.Tensor | None:
+    """Return the weights of latent elements in log-probabilities; None where all are equal."""
+    return getattr(denoiser, "element_weights", None) if config.density == "weighted" else None
 
 
 def clipped(
@@ -145,6 +150,7 @@ def _judge(
         rollout.steps,
         rollout.eta,
         previous=rollout.latents[i, k + 1],
+        weights=rollout.weights,
     )
 
 

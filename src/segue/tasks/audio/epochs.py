@@ -76,7 +76,7 @@ class Epochs:
         seeds = self._rng("noise", epoch).integers(0, 2**63 - 1, n)
         rollout = collect(
             self._denoiser, [prompts[i] for i in mine], seeds[mine].tolist(), config.sample,
-            config.precision,
+            config.precision, ddpo.element_weights(self._denoiser, config.update),
         )  # fmt: skip
         columns = paid(self._denoiser, self._reward, rollout, config.sample)
         earned = world.merge(columns, mine, n)

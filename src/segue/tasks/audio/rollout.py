@@ -46,6 +46,8 @@ class Rollout:
     prompts: tuple[Prompt, ...]
     """n."""
     eta: float
+    weights: torch.Tensor | None = None
+    """Of the elements in `log_prob`, broadcast to [n, ...]; None is all equal."""
 
     @property
     def steps(self) -> int:
@@ -64,6 +66,7 @@ def collect(
     seeds: Sequence[int],
     config: SampleConfig,
     precision: Precision = "float32",
+    weights: torch.Tensor | None = None,
 ) -> Rollout:
     """Play one clip for each prompt.
 
@@ -73,6 +76,7 @@ def collect(
         seeds: n, of the clips' noise.
         config: how.
         precision: of matrix products.
+        weights: of the elements in log-probabilities.
 
     Raises:
         UsageError: a prompt, length or number of steps that cannot be used.
@@ -87,7 +91,7 @@ def collect(
     for first in range(0, n, config.batch):
         part = slice(first, min(first + config.batch, n))
         some = asked.rows(torch.arange(part.start, part.stop, device=device))
-        walk = denoise(denoiser, some, shape, steps, config.eta, seeds[part], precision)
+        walk = denoise(denoiser, some, shape, steps, config.eta, seeds[part], precision, weights)
         for k, (at, seen, taken) in enumerate(walk):
             latents[part, k], latents[part, k + 1] = seen, taken.latents
             log_prob[part, k], timesteps[part, k] = taken.log_prob, at
@@ -98,6 +102,7 @@ def collect(
         asked=asked,
         prompts=tuple(prompts),
         eta=config.eta,
+        weights=weights,
     )
 
 
@@ -175,7 +180,7 @@ def ratio_deviation(
                 output = guided(denoiser, seen, t, rollout.asked.rows(i))
             again = step(
                 denoiser.schedule, output, seen, t, rollout.steps, rollout.eta,
-                previous=rollout.latents[i, k + 1],
+                previous=rollout.latents[i, k + 1], weights=rollout.weights,
             )  # fmt: skip
         off = torch.expm1(again.log_prob - rollout.log_prob[i, k]).abs()
         worst = max(worst, float(off.max()))

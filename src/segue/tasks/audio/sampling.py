@@ -124,6 +124,7 @@ def denoise(
     eta: float,
     seeds: Sequence[int],
     precision: Precision = "float32",
+    weights: torch.Tensor | None = None,
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor, Step]]:
     """Walk from noise to clean latents, without gradients.
 
@@ -135,6 +136,7 @@ def denoise(
         eta: share of fresh noise in each step.
         seeds: B of them, one for the noise of each sample.
         precision: of matrix products.
+        weights: of the elements in log-probabilities.
 
     Yields:
         Timesteps [B], the latents that were seen [B, ...], and the step that was taken; K times.
@@ -153,7 +155,10 @@ def denoise(
             with autocast(device, precision):
                 output = guided(denoiser, latents, timesteps, asked)
             noise = fresh() if eta > 0 else None
-            taken = step(denoiser.schedule, output, latents, timesteps, steps, eta, noise=noise)
+            taken = step(
+                denoiser.schedule, output, latents, timesteps, steps, eta,
+                noise=noise, weights=weights,
+            )  # fmt: skip
         yield timesteps, latents, taken
         latents = taken.latents
 

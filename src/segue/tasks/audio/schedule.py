@@ -217,6 +217,7 @@ def step(
     *,
     noise: torch.Tensor | None = None,
     previous: torch.Tensor | None = None,
+    weights: torch.Tensor | None = None,
 ) -> Step:
     """Take one denoising step, or judge one that was taken.
 
@@ -230,6 +231,8 @@ def step(
         noise: standard normal, [B, ...]; needed where `eta` is above 0, without `previous`.
         previous: where the step arrived, [B, ...]; gives its log-probability, with gradients
             through `output` alone.
+        weights: of the elements in the log-probability, of mean 1, broadcast to [B, ...]; by
+            default all are equal, and only then it is one.
 
     Returns:
         The step; its numbers are float32 also when `output` has half precision.
@@ -253,7 +256,8 @@ def step(
     else:
         arrived = previous.float()
     off = (arrived.detach() - mean) / spread
-    log_prob = -0.5 * off.square().flatten(1).mean(1) - sigma.float().log()
+    square = off.square() if weights is None else weights * off.square()
+    log_prob = -0.5 * square.flatten(1).mean(1) - sigma.float().log()
     log_prob = log_prob - 0.5 * math.log(2 * math.pi)
     log_prob = log_prob.masked_fill(sigma == 0, math.nan)
     return Step(latents=arrived, log_prob=log_prob, mean=mean, sigma=sigma.float(), clean=clean)

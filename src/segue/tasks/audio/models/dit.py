@@ -107,8 +107,8 @@ class _Block(nn.Module):
         width = config.width
         self.modulation = _zero(Linear(width, 8 * width))
         self.norms = nn.ModuleList(nn.LayerNorm(width, elementwise_affine=False) for _ in range(3))
-        self.to_itself = _Attention(width, config.heads)
-        self.to_text = _Attention(width, config.heads)
+        self.to_itself = _Attention(width, config.heads, nn.Linear)
+        self.to_text = _Attention(width, config.heads, Linear)
         self.feed_forward = nn.Sequential(
             nn.Linear(width, config.feed_forward),
             nn.GELU(approximate="tanh"),
@@ -134,11 +134,11 @@ class _Block(nn.Module):
 
 
 class _Attention(nn.Module):
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, layer: type[nn.Linear]) -> None:
         super().__init__()
         self.heads = heads
-        self.query, self.key, self.value = (Linear(width, width) for _ in range(3))
-        self.out = Linear(width, width)
+        self.query, self.key, self.value = (layer(width, width) for _ in range(3))
+        self.out = layer(width, width)
 
     def forward(
         self,

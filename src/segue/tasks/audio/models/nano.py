@@ -109,6 +109,12 @@ class NanoDenoiser:
         """Where the weights are."""
         return self._device
 
+    @property
+    def element_weights(self) -> torch.Tensor:
+        """How much of the log spectrum's energy each latent component moves, [D, 1], mean 1."""
+        energy = self.codec.scales.square()
+        return (energy / energy.mean())[:, None]
+
     def latent_shape(self, seconds: float) -> tuple[int, ...]:
         """Return [D, n] for so many seconds.
 
@@ -171,7 +177,11 @@ class NanoDenoiser:
         return vocode(self.predict_mel(latents, seconds), frontend.samples(seconds))
 
     def add_adapter(self, rank: int, alpha: float, seed: int) -> None:
-        """Put a new LoRA on attention, modulation and text projections; it changes nothing."""
+        """Put a new LoRA on every path by which the prompt enters; it changes nothing at first.
+
+        These are the attention to the text, the modulation and the text projections. Attention of
+        the music to itself has none: it would only add noise to the gradient.
+        """
         lora.add_adapter(self.network, rank, alpha, seed)
 
     def adapter(self) -> dict[str, nn.Parameter]:
