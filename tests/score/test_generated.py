@@ -28,11 +28,11 @@ from segue.score.pipeline import score
 from segue.tasks.audio import players
 from segue.tasks.audio.playing import SamplingSettings
 from segue.tasks.audio.vocabulary import HELD_OUT_PAIRS, INSTRUMENT_WORDS, MOODS
-from tests.audio.fakes import RATE, SineDenoiser, write_adapter
-from tests.audio.fakes import player as sines
 from tests.score.compose.conftest import segments
 from tests.score.conftest import Sample
 from tests.synthetic_video import write_video
+from tests.tasks.audio.fakes import RATE, SineDenoiser, write_adapter
+from tests.tasks.audio.fakes import player as sines
 
 SETTINGS = [
     "segments.min_s=2", "segments.max_s=4", "workers=1", "generate.tries=2", "generate.steps=3",

@@ -20,7 +20,7 @@ from segue.tasks.audio.listeners.stored import save_clap, save_emotion, save_jud
 from segue.tasks.audio.models.stored import save_nano
 from segue.tasks.audio.models.text import Tokenizer
 from segue.tasks.audio.players import open_player, read_adapter
-from tests.audio.tiny_nano import tiny_nano
+from tests.tasks.audio.tiny_nano import tiny_nano
 
 QUICK = [
     "epochs=2", "sample.prompts=2", "sample.per_prompt=2", "sample.steps=3", "sample.seconds=0.64",

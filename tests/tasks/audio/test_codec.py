@@ -11,7 +11,7 @@ import torch
 from segue.core.errors import DataError, UsageError
 from segue.tasks.audio import frontend
 from segue.tasks.audio.codec import CLIP_TOKENS, Codec, fit_codec, tokens
-from tests.audio.tiny_nano import tiny_codec, tones
+from tests.tasks.audio.tiny_nano import tiny_codec, tones
 
 
 def test_a_clip_is_40_vectors() -> None:

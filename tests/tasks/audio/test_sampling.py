@@ -6,7 +6,7 @@ from diffusers import DDIMScheduler
 
 from segue.core.errors import UsageError
 from segue.tasks.audio.sampling import guided, prompting, sample
-from tests.audio.toy import PROMPTS, Toy, disturb
+from tests.tasks.audio.toy import PROMPTS, Toy, disturb
 
 TEXTS = [prompt.text for prompt in PROMPTS]
 

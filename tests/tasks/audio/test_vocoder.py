@@ -10,7 +10,7 @@ import torch
 
 from segue.tasks.audio import frontend
 from segue.tasks.audio.vocoder import bin_power, griffin_lim, inverse_spectrum, vocode
-from tests.audio.tiny_nano import tones
+from tests.tasks.audio.tiny_nano import tones
 
 
 def steady(hz: float, seconds: float, amplitude: float) -> torch.Tensor:

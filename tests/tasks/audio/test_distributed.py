@@ -15,7 +15,7 @@ from segue.tasks.audio.config import TuneConfig
 from segue.tasks.audio.distributed import World, joined
 from segue.tasks.audio.players import read_adapter
 from segue.tasks.audio.tune import tune
-from tests.audio.toy import PROMPTS, SMALL, Toy, ToyJudge, breaking, toy_reward
+from tests.tasks.audio.toy import PROMPTS, SMALL, Toy, ToyJudge, breaking, toy_reward
 
 SCRIPT = Path(__file__).parent / "tune_process.py"
 ENV = {

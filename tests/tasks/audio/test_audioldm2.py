@@ -13,7 +13,7 @@ from segue.core.errors import RunError, UsageError
 from segue.tasks.audio.models.audioldm2 import AudioLDM2Denoiser
 from segue.tasks.audio.models.base import Denoiser, join
 from segue.tasks.audio.sampling import Prompting, denoise, prompting, sample
-from tests.audio import tiny_audioldm2
+from tests.tasks.audio import tiny_audioldm2
 
 SHORT, LONG, THIRD = "a sad violin", "a slow bright flute in a large hall", "an angry guitar"
 AGAINST = "low quality"

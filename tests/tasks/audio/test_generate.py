@@ -16,7 +16,7 @@ from segue.tasks.audio import players
 from segue.tasks.audio.generate import MANIFEST, GenerateConfig, generate, slug
 from segue.tasks.audio.players import adapters_of, home_of, open_player, read_adapter
 from segue.tasks.audio.playing import SamplingSettings, play, sampling_of
-from tests.audio.fakes import RATE, SineDenoiser, listeners, player, write_adapter
+from tests.tasks.audio.fakes import RATE, SineDenoiser, listeners, player, write_adapter
 
 PROMPT = "a happy piano solo"
 

@@ -20,8 +20,8 @@ from segue.core.errors import RunError
 from segue.tasks.audio.config import TuneConfig
 from segue.tasks.audio.distributed import joined
 from segue.tasks.audio.tune import tune
-from tests.audio.toy import PROMPTS, Toy, ToyJudge, breaking, toy_reward
 from tests.killed_training import serve
+from tests.tasks.audio.toy import PROMPTS, Toy, ToyJudge, breaking, toy_reward
 
 
 def train(job: dict[str, Any]) -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.audio.toy import SMALL
 from tests.killed_training import Trainer, kill_until_done
+from tests.tasks.audio.toy import SMALL
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from segue.core.errors import DataError, MissingExtra, MissingModel, SegueError
 from segue.tasks.audio.models import folder as folders
 from segue.tasks.audio.models.audioldm2 import PARTS, AudioLDM2Denoiser
 from segue.tasks.audio.models.folder import PipelineFolder
-from tests.audio import tiny_audioldm2
+from tests.tasks.audio import tiny_audioldm2
 
 UNET = "unet/diffusion_pytorch_model.safetensors"
 

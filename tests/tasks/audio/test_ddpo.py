@@ -15,7 +15,7 @@ from segue.tasks.audio.learner import Learner
 from segue.tasks.audio.rollout import collect
 from segue.tasks.audio.sampling import guided
 from segue.tasks.audio.schedule import step
-from tests.audio.toy import PROMPTS, SMALL, Toy, disturb
+from tests.tasks.audio.toy import PROMPTS, SMALL, Toy, disturb
 
 STEPS = 6
 

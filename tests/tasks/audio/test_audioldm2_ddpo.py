@@ -14,7 +14,7 @@ from segue.tasks.audio.models.audioldm2 import AudioLDM2Denoiser
 from segue.tasks.audio.onpolicy import play_and_gather, separates
 from segue.tasks.audio.rollout import Rollout, collect, ratio_deviation
 from segue.tasks.audio.vocabulary import understand
-from tests.audio import tiny_audioldm2
+from tests.tasks.audio import tiny_audioldm2
 
 TEXTS = ["a sad violin", "a slow bright flute in a large hall", "an angry guitar"]
 STEPS = 5

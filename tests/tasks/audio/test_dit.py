@@ -9,7 +9,7 @@ from segue.core.errors import ConfigError
 from segue.tasks.audio.models import lora
 from segue.tasks.audio.models.config import DenoiserConfig
 from segue.tasks.audio.models.dit import DiffusionTransformer
-from tests.audio.tiny_nano import tiny_nano
+from tests.tasks.audio.tiny_nano import tiny_nano
 
 Inputs = dict[str, torch.Tensor]
 

@@ -13,7 +13,7 @@ from segue.core.errors import DataError, MissingModel, RunError, UsageError
 from segue.tasks.audio.models.base import Denoiser, join, rows
 from segue.tasks.audio.models.nano import NanoDenoiser
 from segue.tasks.audio.models.stored import load_nano, save_nano
-from tests.audio.tiny_nano import PROMPTS, tiny_nano
+from tests.tasks.audio.tiny_nano import PROMPTS, tiny_nano
 
 
 @pytest.fixture(scope="module")

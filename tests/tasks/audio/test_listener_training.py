@@ -18,7 +18,7 @@ from segue.tasks.audio.listeners import stages, training
 from segue.tasks.audio.listeners.config import ListenersConfig
 from segue.tasks.audio.listeners.stored import load_clap, load_emotion, load_judge
 from segue.tasks.audio.listeners.training import train_listeners
-from tests.audio.tiny_clips import make_clips
+from tests.tasks.audio.tiny_clips import make_clips
 
 TINY: dict[str, Any] = {
     "clap": {

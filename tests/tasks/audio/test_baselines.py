@@ -22,7 +22,7 @@ from segue.tasks.audio.prompt_sets import prompt_set
 from segue.tasks.audio.rewards.clips import Clips
 from segue.tasks.audio.rewards.table import build
 from segue.tasks.audio.rewards.terms import ClipTerm
-from tests.audio.fakes import SineDenoiser, listeners
+from tests.tasks.audio.fakes import SineDenoiser, listeners
 
 SECONDS, FEW = 0.5, SamplingSettings(steps=3, guidance=1.0)
 PROMPTS = prompt_set("plain", 6)

@@ -15,7 +15,7 @@ from segue.tasks.audio.compat import benchmark, quadrant, write_benchmark
 from segue.tasks.audio.generate import GenerateConfig, generate
 from segue.tasks.audio.hearing import hear, right
 from segue.tasks.audio.vocabulary import make_prompt
-from tests.audio.fakes import RATE, TONES_HZ, listeners, player
+from tests.tasks.audio.fakes import RATE, TONES_HZ, listeners, player
 
 
 def tone(mood: int, seconds: float = 0.5, rate: int = RATE) -> np.ndarray:

@@ -11,7 +11,7 @@ import pytest
 from segue.core.options import run as run_command
 from segue.tasks.audio import players
 from segue.tasks.audio.cli_results import evaluate, generate
-from tests.audio.fakes import SineDenoiser, listeners, write_adapter
+from tests.tasks.audio.fakes import SineDenoiser, listeners, write_adapter
 
 GROUP = click.Group("audio", commands={"evaluate": evaluate, "generate": generate})
 FEW = ["--set", "prompts=2", "--set", "clips=2", "--set", "seconds=0.5", "--set", "steps=2",

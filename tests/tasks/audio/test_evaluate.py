@@ -19,7 +19,7 @@ from segue.tasks.audio.evaluate_rows import FRECHET
 from segue.tasks.audio.results import ClipFolder, write_evaluation
 from segue.tasks.audio.tuned_runs import tuned_runs
 from segue.tasks.audio.vocabulary import HELD_OUT_PAIRS, INSTRUMENTS, MOODS, make_prompt
-from tests.audio.fakes import RATE, SineDenoiser, listeners, write_adapter
+from tests.tasks.audio.fakes import RATE, SineDenoiser, listeners, write_adapter
 
 TUNED = """
 seed = {seed}

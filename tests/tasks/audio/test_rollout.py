@@ -11,7 +11,7 @@ from segue.tasks.audio.rewards.terms import ClipTerm
 from segue.tasks.audio.rollout import clips_of, collect, paid, ratio_deviation
 from segue.tasks.audio.sampling import Prompting, sample
 from segue.tasks.audio.schedule import Schedule
-from tests.audio.toy import PROMPTS, Toy, disturb, toy_reward
+from tests.tasks.audio.toy import PROMPTS, Toy, disturb, toy_reward
 
 
 def toy(**schedule):

@@ -12,9 +12,9 @@ from segue.tasks.audio.players import open_listeners, open_player
 from segue.tasks.audio.playing import play, sampling_of
 from segue.tasks.audio.pretrain import pretrain
 from segue.tasks.audio.pretrain_config import PRETRAIN_PRESETS, PretrainConfig
-from tests.audio.pretrain_process import tiny
-from tests.audio.tiny_clips import make_clips
 from tests.killed_training import Trainer, kill_until_done
+from tests.tasks.audio.pretrain_process import tiny
+from tests.tasks.audio.tiny_clips import make_clips
 
 
 @pytest.fixture(scope="module")

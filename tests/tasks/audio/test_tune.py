@@ -17,7 +17,7 @@ from segue.tasks.audio.schedule import Schedule
 from segue.tasks.audio.tune import tune
 from segue.tasks.audio.tuning_prompts import tuning_prompts
 from segue.tasks.audio.vocabulary import EMOTION_WORDS, HELD_OUT_PAIRS, held_out
-from tests.audio.toy import PROMPTS, SMALL, Toy, ToyJudge, breaking, toy_reward
+from tests.tasks.audio.toy import PROMPTS, SMALL, Toy, ToyJudge, breaking, toy_reward
 
 
 def settings(**changes):

@@ -16,7 +16,7 @@ from segue.tasks.audio.data.prepared import Prepared
 from segue.tasks.audio.diffusion_training import train, training_schedule
 from segue.tasks.audio.models.config import DiffusionConfig
 from segue.tasks.audio.models.stored import load_nano
-from tests.audio.tiny_nano import PROMPTS, TinyClips, tiny_nano
+from tests.tasks.audio.tiny_nano import PROMPTS, TinyClips, tiny_nano
 
 SMALL: dict[str, Any] = {
     "denoiser": {"latent": 12, "width": 24, "layers": 2, "heads": 2, "feed_forward": 32},

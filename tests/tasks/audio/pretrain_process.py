@@ -11,8 +11,8 @@ import torch
 from segue.tasks.audio.data.prepared import Prepared
 from segue.tasks.audio.pretrain import pretrain
 from segue.tasks.audio.pretrain_config import PRETRAIN_PRESETS, PretrainConfig
-from tests.audio.tiny_clips import make_clips
 from tests.killed_training import serve
+from tests.tasks.audio.tiny_clips import make_clips
 
 TINY = ("diffusion.steps=6", "diffusion.validate_every=2", "diffusion.batch=4")
 
