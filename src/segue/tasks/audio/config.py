@@ -113,7 +113,7 @@ class UpdateConfig(Config):
     """Steps in a row, drawn for each epoch, that are trained; by default there is no window."""
     skip_last: int = Field(4, ge=0)
     """Last steps, of the least noise, that are never trained (original: 0)."""
-    base_penalty: float = Field(0.001, ge=0)
+    base_penalty: float = Field(0.002, ge=0)
     """Weight of the distance from the base model (original: 0)."""
     base_distance: Literal["prediction", "step"] = "prediction"
     """Of that distance: the mean square of what the outputs differ by, or the divergence of the
@@ -121,7 +121,9 @@ class UpdateConfig(Config):
     base_share: float = Field(1.0, gt=0, le=1)
     """Share of the rows on which it is measured; less costs less."""
     learning_rate: float = Field(8e-3, gt=0)
-    """Of AdamW (original: 3e-4)."""
+    """Of AdamW in the first epoch (original: 3e-4)."""
+    final_share: float = Field(0.1, gt=0, le=1)
+    """What is left of it in the last epoch, on a straight line (original: all)."""
     beta1: float = Field(0.9, ge=0, lt=1)
     """Of AdamW (original: 0.9)."""
     beta2: float = Field(0.999, ge=0, lt=1)

@@ -114,7 +114,7 @@ class Epochs:
                 total = update.batch * trained.shape[1]
                 parts = self._parts(rollout, local, own, trained, noise, gains, total)
                 where = f"epoch {epoch}, update {inner * len(order) + number + 1}"
-                told = self._learner.learn(parts, where)
+                told = self._learner.learn(parts, where, self._rate_share(epoch))
                 norms.append(told.pop("grad_norm"))
                 for name, value in told.items():
                     sums[name] = sums.get(name, 0.0) + value
@@ -150,6 +150,11 @@ class Epochs:
             self._denoiser, rollout, local, torch.from_numpy(trained[own]).to(device),
             torch.from_numpy(gains[own]).to(device), total, update, precision,
         )  # fmt: skip
+
+    def _rate_share(self, epoch: int) -> float:
+        """Return what is left of the learning rate in an epoch."""
+        last, epochs = self._config.update.final_share, self._config.epochs
+        return 1.0 if epochs < 2 else 1.0 - (1.0 - last) * (epoch - 1) / (epochs - 1)
 
     def _draw(self, epoch: int) -> list[Prompt]:
         """Return the prompt of every clip of an epoch."""

@@ -38,6 +38,7 @@ class Learner:
     def __init__(self, denoiser: Denoiser, config: TuneConfig, world: World) -> None:
         update = config.update
         self._world, self._clip, self._decay = world, update.max_grad_norm, config.adapter.average
+        self._rate = update.learning_rate
         self._weights = denoiser.adapter()
         self._adam = torch.optim.AdamW(
             list(self._weights.values()),
@@ -53,12 +54,13 @@ class Learner:
         """Optimiser steps that were taken."""
         self._skipped = 0
 
-    def learn(self, parts: Iterable[Part], where: str) -> dict[str, float]:
+    def learn(self, parts: Iterable[Part], where: str, share: float = 1.0) -> dict[str, float]:
         """Take one optimiser step.
 
         Args:
             parts: of the loss, over this process's rows.
             where: which update this is, for messages.
+            share: of the learning rate.
 
         Returns:
             The sums of what the parts log, over all processes, and the norm of the gradient.
@@ -66,6 +68,8 @@ class Learner:
         Raises:
             RunError: the gradient is not finite; nothing was changed.
         """
+        for group in self._adam.param_groups:
+            group["lr"] = share * self._rate
         self._adam.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         for loss, found in parts:
