@@ -80,6 +80,7 @@ def test_links_to_files_lead_somewhere(page: Path) -> None:
 def test_tables_on_the_pages_name_every_entry() -> None:
     from segue.media.embed import EMBEDDERS
     from segue.score.export import EXPORTERS
+    from segue.tasks.audio.rewards.table import REWARDS as AUDIO_REWARDS
     from segue.tasks.captioning.rewards import REWARDS as CAPTIONING_REWARDS
     from segue.tasks.melody.rewards import REWARDS as MELODY_REWARDS
     from segue.tasks.playlist.agents import AGENTS as PLAYLIST_AGENTS
@@ -100,6 +101,9 @@ def test_tables_on_the_pages_name_every_entry() -> None:
     playlist = (ROOT / "docs/tasks/playlist.md").read_text()
     for name in [*PLAYLIST_REWARDS, *PLAYLIST_AGENTS, *MODELS]:
         assert f"| `{name}` |" in playlist, name
+    audio = (ROOT / "docs/tasks/audio.md").read_text()
+    for name in AUDIO_REWARDS:
+        assert f"| `{name}` |" in audio, name
     install = (ROOT / "docs/install.md").read_text()
     for name in set(EMBEDDERS) - {"affect"}:
         assert f"| `{name}` |" in install, name
@@ -113,6 +117,12 @@ def test_tables_on_the_pages_name_every_entry() -> None:
     "target",
     [
         "segue.score.config:ScoreConfig",
+        "segue.tasks.audio.config:TuneConfig",
+        "segue.tasks.audio.data.config:PrepareConfig",
+        "segue.tasks.audio.evaluate_config:EvaluateConfig",
+        "segue.tasks.audio.generate:GenerateConfig",
+        "segue.tasks.audio.pretrain_config:PretrainConfig",
+        "segue.tasks.audio.rewards.config:RewardConfig",
         "segue.tasks.captioning.caption:CaptionConfig",
         "segue.tasks.captioning.config:PretrainConfig",
         "segue.tasks.captioning.config:TuneConfig",

@@ -1,8 +1,8 @@
-"""What can be added without registration: every entry of the four tables keeps its contract.
+"""What can be added without registration: every entry of the tables keeps its contract.
 
-The tables are EMBEDDERS, EXPORTERS, AGENTS and REWARDS. An entry is tested by being there; a thing
-of the user's own, `package.module:Thing`, works in the same place; a wrong name is answered with
-the nearest right one.
+The tables are EMBEDDERS, EXPORTERS, AGENTS, REWARDS, and the REWARDS of audio. An entry is tested by
+being there; a thing of the user's own, `package.module:Thing`, works in the same place; a wrong
+name is answered with the nearest right one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from segue.core.errors import MissingModel, UnknownName
@@ -24,6 +25,10 @@ from segue.media.embed import EMBEDDERS, Embedder, Scene, make
 from segue.media.track import TrackAnalysis, analyse_track
 from segue.rl.rewards import FunctionTerm, Term
 from segue.score.export import EXPORTERS, Exporter, export_all
+from segue.tasks.audio.rewards.clips import Clips
+from segue.tasks.audio.rewards.table import REWARDS as AUDIO_REWARDS
+from segue.tasks.audio.rewards.table import build
+from segue.tasks.audio.vocabulary import make_prompt
 from segue.tasks.soundtrack.agents import AGENTS, make_agent
 from segue.tasks.soundtrack.agents.plan import Agent, finish
 from segue.tasks.soundtrack.episodes import Episodes, TableStack
@@ -57,6 +62,12 @@ def _term(name: str, folder: Path) -> Any:
     return extra_reward({name: 2.0})(_steps(4, final=False))
 
 
+def _heard(name: str, folder: Path) -> Any:
+    return build({name: 1.0})(
+        Clips(None, 16000, [make_prompt("sad", "cello")], torch.zeros(1, 8, 64))
+    )
+
+
 POINTS = {
     "EMBEDDERS": Point(EMBEDDERS, "embedder", "afect", "affect", lambda name, _: make(name)),
     "EXPORTERS": Point(
@@ -65,6 +76,7 @@ POINTS = {
     ),
     "AGENTS": Point(AGENTS, "agent", "planer", "planner", _plan),
     "REWARDS": Point(REWARDS, "reward term", "alignmnt", "alignment", _term),
+    "AUDIO_REWARDS": Point(AUDIO_REWARDS, "reward term", "emotoin", "emotion", _heard),
 }  # fmt: skip
 
 
@@ -117,6 +129,12 @@ class OwnAgent:
 
 def own_reward(steps):
     return steps.length_s / 60.0
+
+
+def own_audio_reward(needs):
+    from segue.tasks.audio.rewards.terms import ClipTerm
+
+    return ClipTerm("own", lambda clips: np.full(len(clips), 0.5), 0.0, 1.0, "mel", None)
 """
 
 
@@ -133,7 +151,12 @@ def test_a_thing_of_the_users_own_works_in_the_same_place(
 ) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
-    attribute = {"EMBEDDERS": "OwnEmbedder", "EXPORTERS": "OwnExporter", "AGENTS": "OwnAgent"}
+    attribute = {
+        "EMBEDDERS": "OwnEmbedder",
+        "EXPORTERS": "OwnExporter",
+        "AGENTS": "OwnAgent",
+        "AUDIO_REWARDS": "own_audio_reward",
+    }
     found = POINTS[name].use(f"{own}:{attribute.get(name, 'own_reward')}", folder)
     if name == "EMBEDDERS":
         assert found.name == "own"
@@ -143,6 +166,10 @@ def test_a_thing_of_the_users_own_works_in_the_same_place(
         assert (folder / "own.txt").read_text() == film().name
     elif name == "AGENTS":
         assert len(found.actions) == 7
+    elif name == "AUDIO_REWARDS":
+        total, parts = found
+        assert list(parts) == ["own"]
+        assert total.tolist() == [0.5]
     else:
         total, parts = found
         assert list(parts) == [f"{own}:own_reward"]

@@ -84,19 +84,19 @@ def test_batches_with_other_padding_can_be_joined():
 def test_pay_is_the_sum_and_its_parts_whatever_the_batch():
     model, reward = toy(), toy_reward()
     found = collect(model, PROMPTS, [1, 2, 3, 4], how())
-    table = paid(model, reward, found, how(batch=3))
+    table = paid(model, reward, found.clean, PROMPTS, how(batch=3))
     assert table.shape == (4, 3)
     assert table[:, 0] == pytest.approx(table[:, 1:].sum(1))
-    assert table == pytest.approx(paid(model, reward, found, how(batch=64)))
+    whole = paid(model, reward, found.clean, PROMPTS, how(batch=64))
+    assert table == pytest.approx(whole)
 
 
 def test_a_reward_of_another_shape_is_refused():
     model = toy()
     odd = ClipTerm("odd", lambda clips: np.zeros((len(clips), 2)), -1, 1, "audio", None)
+    reward, found = WeightedSum({"odd": (odd, 1.0)}), collect(model, PROMPTS, range(4), how())
     with pytest.raises(RunError, match="shape"):
-        paid(
-            model, WeightedSum({"odd": (odd, 1.0)}), collect(model, PROMPTS, range(4), how()), how()
-        )
+        paid(model, reward, found.clean, PROMPTS, how())
 
 
 def test_rewards_of_mel_need_no_vocoder():
