@@ -1,8 +1,8 @@
 """What can be added without registration: every entry of the tables keeps its contract.
 
-The tables are EMBEDDERS, EXPORTERS, AGENTS, REWARDS, and the REWARDS of audio. An entry is tested by
-being there; a thing of the user's own, `package.module:Thing`, works in the same place; a wrong
-name is answered with the nearest right one.
+The tables are EMBEDDERS, EXPORTERS, AGENTS, and the REWARDS of soundtrack and audio. An entry is
+tested by being there; a thing of the user's own, `package.module:Thing`, works in the same place; a
+wrong name is answered with the nearest right one.
 """
 
 from __future__ import annotations
