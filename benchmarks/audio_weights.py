@@ -36,7 +36,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=shipped_folder())
     options = parser.parse_args()
     out: Path = options.out
-    shutil.rmtree(out, ignore_errors=True)
+    for part in (LISTENERS, "tuned"):  # the licence and what explains it stay
+        shutil.rmtree(out / part, ignore_errors=True)
     model = load_nano(options.run)
     kept = ("data", "data_name", "training")
     facts = {k: v for k, v in read_json(options.run / "nano.json").items() if k in kept}
