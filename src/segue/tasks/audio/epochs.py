@@ -1,7 +1,8 @@
 """One epoch of tuning: draw prompts, play clips, pay them, and learn from what each earned.
 
 Rewards become advantages (`advantages`), and a few optimiser steps follow on the adapter (`ddpo`,
-or `regression` as a baseline). Everything that is drawn comes from the seed and the number of the
+or `regression` as a baseline). Where it is possible, gradients are gathered while clips are played
+(`one_pass`). Everything that is drawn comes from the seed and the number of the
 epoch alone.
 
 Letters: `n` clips of an epoch over all processes, `T` trained steps of each.
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 
 from segue.core.errors import RunError
 from segue.core.seeding import generator
-from segue.tasks.audio import ddpo, regression
+from segue.tasks.audio import ddpo, one_pass, regression
 from segue.tasks.audio.advantages import PerPrompt, by_batch, by_group
+from segue.tasks.audio.onpolicy import Played
 from segue.tasks.audio.rollout import Rollout, collect, paid
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class Epochs:
     ) -> None:
         self._denoiser, self._reward, self._prompts = denoiser, reward, prompts
         self._learner, self._config, self._world = learner, config, world
+        self._at_once = one_pass.applies(denoiser, config, world)
         self.remembered = PerPrompt(config.advantage.buffer, config.advantage.least)
         """Rewards of earlier epochs; all that an epoch knows of those before."""
 
@@ -74,11 +77,9 @@ class Epochs:
         mine = np.sort(world.owned(order).ravel())
         prompts = self._draw(epoch)
         seeds = self._rng("noise", epoch).integers(0, 2**63 - 1, n)
-        rollout = collect(
-            self._denoiser, [prompts[i] for i in mine], seeds[mine].tolist(), config.sample,
-            config.precision, ddpo.element_weights(self._denoiser, config.update),
-        )  # fmt: skip
-        columns = paid(self._denoiser, self._reward, rollout, config.sample)
+        own = [prompts[i] for i in mine]
+        played = self._play(own, seeds[mine].tolist(), epoch)
+        columns = paid(self._denoiser, self._reward, played.clean, own, config.sample)
         earned = world.merge(columns, mine, n)
         self._refuse_odd(earned, prompts, epoch)
         gains = self._advantages([p.text for p in prompts], earned[:, 0])
@@ -89,30 +90,38 @@ class Epochs:
         if len(self._reward.parts) > 1:
             for name, column in zip(self._reward.parts, earned[:, 1:].T, strict=True):
                 found[f"reward_{name}"] = float(column.mean())
-        return found | self._learn(rollout, mine, gains, order, epoch)
+        return found | self._learn(played, mine, gains, order, epoch)
+
+    def _play(self, prompts: list[Prompt], seeds: list[int], epoch: int) -> Rollout | Played:
+        config = self._config
+        if self._at_once:
+            steps = np.unique(self._trained(epoch, 0)).tolist()
+            return one_pass.play(self._denoiser, prompts, seeds, config, steps)
+        weights = ddpo.element_weights(self._denoiser, config.update)
+        return collect(self._denoiser, prompts, seeds, config.sample, config.precision, weights)
 
     def _learn(
         self,
-        rollout: Rollout,
+        played: Rollout | Played,
         mine: NDArray[np.int64],
         gains: Floats,
         order: NDArray[np.int64],
         epoch: int,
     ) -> dict[str, float]:
-        config, update = self._config, self._config.update
-        n, n_steps, norms = len(gains), config.sample.steps, []
+        update = self._config.update
+        n, norms = len(gains), []
         sums: dict[str, float] = {}
         rows, first = 0, 0.0
         for inner in range(update.inner_epochs):
             if inner:
                 order = self._rng("order", epoch, inner).permutation(n).reshape(order.shape)
-            trained = ddpo.trained_steps(update, n_steps, n, self._rng("steps", epoch, inner))
+            trained = self._trained(epoch, inner)
             noise = self._rng("levels", epoch, inner).integers(0, 2**63 - 1, n)
             for number, members in enumerate(order):
                 own = members[np.isin(members, mine)]
-                local = torch.from_numpy(np.searchsorted(mine, own)).to(rollout.latents.device)
+                local = torch.from_numpy(np.searchsorted(mine, own)).to(played.clean.device)
                 total = update.batch * trained.shape[1]
-                parts = self._parts(rollout, local, own, trained, noise, gains, total)
+                parts = self._parts(played, local, own, trained, noise, gains, total)
                 where = f"epoch {epoch}, update {inner * len(order) + number + 1}"
                 told = self._learner.learn(parts, where, self._rate_share(epoch))
                 norms.append(told.pop("grad_norm"))
@@ -130,7 +139,7 @@ class Epochs:
 
     def _parts(
         self,
-        rollout: Rollout,
+        played: Rollout | Played,
         local: torch.Tensor,
         own: NDArray[np.int64],
         trained: NDArray[np.int64],
@@ -138,16 +147,20 @@ class Epochs:
         gains: Floats,
         total: int,
     ) -> Iterable[ddpo.Part]:
-        config, device = self._config, rollout.latents.device
+        config, device = self._config, played.clean.device
         update, precision = config.update, config.precision
+        if isinstance(played, Played):
+            # its clips are all in this update, in the order in which they were played
+            earned = torch.from_numpy(gains[np.sort(own)]).to(device)
+            return one_pass.losses(self._denoiser, played, earned, total)
         if update.objective == "regression":
             weights = regression.weights_of(gains, update.temperature)[own]
             return regression.losses(
-                self._denoiser, rollout, local, noise[own].tolist(), trained.shape[1],
+                self._denoiser, played, local, noise[own].tolist(), trained.shape[1],
                 torch.from_numpy(weights).to(device), total, update, precision,
             )  # fmt: skip
         return ddpo.losses(
-            self._denoiser, rollout, local, torch.from_numpy(trained[own]).to(device),
+            self._denoiser, played, local, torch.from_numpy(trained[own]).to(device),
             torch.from_numpy(gains[own]).to(device), total, update, precision,
         )  # fmt: skip
 
@@ -155,6 +168,12 @@ class Epochs:
         """Return what is left of the learning rate in an epoch."""
         last, epochs = self._config.update.final_share, self._config.epochs
         return 1.0 if epochs < 2 else 1.0 - (1.0 - last) * (epoch - 1) / (epochs - 1)
+
+    def _trained(self, epoch: int, inner: int) -> NDArray[np.int64]:
+        """Return the steps of every clip that an inner epoch learns from, [n, T]."""
+        config = self._config
+        rng = self._rng("steps", epoch, inner)
+        return ddpo.trained_steps(config.update, config.sample.steps, config.clips, rng)
 
     def _draw(self, epoch: int) -> list[Prompt]:
         """Return the prompt of every clip of an epoch."""

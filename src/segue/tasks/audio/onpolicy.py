@@ -18,12 +18,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from segue.tasks.audio.models.base import join
-from segue.tasks.audio.sampling import Prompting
+from segue.tasks.audio.sampling import Prompting, guided
 from segue.tasks.audio.schedule import step
 
 if TYPE_CHECKING:
@@ -45,14 +44,18 @@ class Played:
     trained: int
     """T."""
 
-    def loss_gradient(self, advantages: torch.Tensor) -> dict[str, torch.Tensor]:
+    def loss_gradient(
+        self, advantages: torch.Tensor, total: int | None = None
+    ) -> dict[str, torch.Tensor]:
         """Return the gradient of DDPO's loss by names of the adapter.
 
         Args:
             advantages: of the clips, [n].
+            total: what the sum over clips and steps is divided by, where other processes have
+                played as well; by default n T.
         """
-        n = len(self.clean)
-        weights = -advantages.to(self.clean) / (n * self.trained)
+        total = len(self.clean) * self.trained if total is None else total
+        weights = -advantages.to(self.clean) / total
         return {
             name: torch.tensordot(weights, value, dims=1) for name, value in self.gradients.items()
         }
@@ -60,7 +63,7 @@ class Played:
 
 def separates(denoiser: Denoiser) -> bool:
     """Tell whether a model can give every clip its own copy of the adapter."""
-    return hasattr(denoiser, "adapter_of_each")
+    return bool(getattr(denoiser, "separates", False))
 
 
 def play_and_gather(
@@ -123,7 +126,7 @@ def _play(
         for k, t in enumerate(denoiser.schedule.timesteps(steps)):
             at = torch.full((len(sources),), int(t), device=device)
             with torch.set_grad_enabled(k in trained):
-                output = _guided(denoiser, latents, at, asked)
+                output = guided(denoiser, latents, at, asked)
             with torch.no_grad():
                 noise = fresh()
                 taken = step(denoiser.schedule, output, latents, at, steps, eta, noise=noise)
@@ -141,13 +144,3 @@ def _play(
     return Played(
         clean=latents, log_prob=torch.stack(told, dim=1), gradients=found, trained=len(trained)
     )
-
-
-def _guided(denoiser: Any, latents: torch.Tensor, at: torch.Tensor, asked: Prompting) -> Any:
-    """Return the guided output, as `sampling.guided` does, by the cheaper way if there is one."""
-    if asked.negative is None:
-        return denoiser.predict(latents, at, asked.positive)
-    away, towards = denoiser.predict_pair(
-        latents, at, join([asked.negative, asked.positive])
-    ).chunk(2)
-    return away + asked.guidance * (towards - away)

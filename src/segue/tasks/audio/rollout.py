@@ -132,9 +132,20 @@ def clips_of(
 
 
 def paid(
-    denoiser: Denoiser, reward: WeightedSum, rollout: Rollout, config: SampleConfig
+    denoiser: Denoiser,
+    reward: WeightedSum,
+    latents: torch.Tensor,
+    prompts: Sequence[Prompt],
+    config: SampleConfig,
 ) -> NDArray[np.float64]:
-    """Return what the clips of a rollout earned, [n, 1 + terms]: the sum, then every part of it.
+    """Return what clips earned, [n, 1 + terms]: the sum, then every part of it.
+
+    Args:
+        denoiser: who decodes.
+        reward: takes `Clips`.
+        latents: clean, [n, ...].
+        prompts: n.
+        config: how the clips were made.
 
     Raises:
         RunError: the reward has another shape.
@@ -142,16 +153,16 @@ def paid(
     from segue.tasks.audio.rewards.table import needs_audio
 
     audio, parts = needs_audio(reward), []
-    for first in range(0, len(rollout.prompts), config.batch):
+    for first in range(0, len(prompts), config.batch):
         part = slice(first, first + config.batch)
-        prompts = rollout.prompts[part]
-        clips = clips_of(denoiser, rollout.clean[part], config.seconds, prompts, audio=audio)
+        some = prompts[part]
+        clips = clips_of(denoiser, latents[part], config.seconds, some, audio=audio)
         with torch.no_grad():
             total, terms = reward(clips)
         columns = [np.asarray(total), *(np.asarray(terms[name]) for name in reward.parts)]
-        if any(column.shape != (len(prompts),) for column in columns):
+        if any(column.shape != (len(some),) for column in columns):
             shapes = ", ".join(str(column.shape) for column in columns)
-            raise RunError(f"the reward of {len(prompts)} clips has the shapes {shapes}")
+            raise RunError(f"the reward of {len(some)} clips has the shapes {shapes}")
         parts.append(np.stack(columns, axis=1))
     return np.concatenate(parts).astype(np.float64)
 

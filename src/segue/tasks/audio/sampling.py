@@ -100,12 +100,16 @@ def guided(
     """
     if asked.negative is None:
         return denoiser.predict(latents, timesteps, asked.positive)
-    both = denoiser.predict(
-        torch.cat([latents, latents]),
-        torch.cat([timesteps, timesteps]),
-        join([asked.negative, asked.positive]),
-    ).float()
-    away, towards = both.chunk(2)
+    heard = join([asked.negative, asked.positive])
+    # some models do the work that both halves share only once
+    pair = getattr(denoiser, "predict_pair", None)
+    if pair is not None:
+        both = pair(latents, timesteps, heard)
+    else:
+        both = denoiser.predict(
+            torch.cat([latents, latents]), torch.cat([timesteps, timesteps]), heard
+        )
+    away, towards = both.float().chunk(2)
     return away + asked.guidance * (towards - away)
 
 

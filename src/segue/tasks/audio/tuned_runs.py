@@ -21,8 +21,9 @@ from segue.tasks.audio.rewards.config import RewardConfig
 
 __all__ = ["Tuned", "tuned_runs"]
 
-_OF_ITSELF = ("seed", "device")
-"""Settings in which runs of one row may differ."""
+_OF_ITSELF = ("seed", "device", "look")
+"""Settings in which runs of one row may differ: how a run is watched says when it ends and which
+adapter is kept, not what is learned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

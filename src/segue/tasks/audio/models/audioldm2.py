@@ -281,6 +281,11 @@ class AudioLDM2Denoiser:
         finally:
             self._attention.adapted = before
 
+    @property
+    def separates(self) -> bool:
+        """Whether `adapter_of_each` works: only if the weights have float32."""
+        return bool(self._network.dtype == torch.float32)
+
     @contextmanager
     def adapter_of_each(self, n: int) -> Iterator[dict[str, torch.Tensor]]:
         """Within the block every sample has a copy of the adapter, so that gradients stay apart.
@@ -294,7 +299,7 @@ class AudioLDM2Denoiser:
         Raises:
             UsageError: the weights have half precision, in which the sum of both would be coarse.
         """
-        if self._network.dtype != torch.float32:
+        if not self.separates:
             raise UsageError(
                 f"gradients of each sample need float32 weights, these are {self._network.dtype}"
             )
