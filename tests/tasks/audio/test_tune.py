@@ -204,7 +204,7 @@ def test_the_best_adapter_is_what_the_judge_likes_and_is_varied_enough():
 
 
 def test_what_drifts_from_real_clips_is_not_the_best():
-    monitor = looks()
+    monitor = looks(look={"most_distance": 1.0})
     told = {"score": 0.3, "diversity": 1.0, "distance": 5.0}
     assert monitor.consider(0, told)
     assert not monitor.consider(1, told | {"score": 0.9, "distance": 5.1})
