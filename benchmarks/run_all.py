@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-NEEDS_DATA = {"compose.py": "--videos DIR --library DIR", "music_affect.py": "--data DIR", "music_cost.py": "--music DIR", "picture_affect.py": "--videos DIR", "score_listener.py": "VIDEOS LIBRARY", "score_policies.py": "VIDEOS LIBRARY"}  # fmt: skip  # noqa: E501
+NEEDS_DATA = {"audio_weights.py": "--run DIR", "compose.py": "--videos DIR --library DIR", "music_affect.py": "--data DIR", "music_cost.py": "--music DIR", "picture_affect.py": "--videos DIR", "score_listener.py": "VIDEOS LIBRARY", "score_policies.py": "VIDEOS LIBRARY"}  # fmt: skip  # noqa: E501
 QUICK = {"audio_ddpo.py": ["--quick"]}
 """Options with which a long benchmark is run here."""
 

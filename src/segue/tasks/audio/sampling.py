@@ -104,7 +104,7 @@ def guided(
     # some models do the work that both halves share only once
     pair = getattr(denoiser, "predict_pair", None)
     if pair is not None:
-        both = pair(latents, timesteps, heard)
+        both: torch.Tensor = pair(latents, timesteps, heard)
     else:
         both = denoiser.predict(
             torch.cat([latents, latents]), torch.cat([timesteps, timesteps]), heard
