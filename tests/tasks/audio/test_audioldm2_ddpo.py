@@ -13,6 +13,7 @@ from segue.tasks.audio.config import SampleConfig, UpdateConfig
 from segue.tasks.audio.models.audioldm2 import AudioLDM2Denoiser
 from segue.tasks.audio.onpolicy import play_and_gather, separates
 from segue.tasks.audio.rollout import Rollout, collect, ratio_deviation
+from segue.tasks.audio.sampling import autocast, guided
 from segue.tasks.audio.vocabulary import understand
 from tests.tasks.audio import tiny_audioldm2
 
@@ -106,10 +107,22 @@ def test_gathering_leaves_the_adapter_alone(model: AudioLDM2Denoiser) -> None:
     assert not model._attention.own
 
 
+def test_guidance_works_in_half_precision(model: AudioLDM2Denoiser) -> None:
+    exact = played(model, 3.5, TEXTS)
+    seen, at = exact.latents[:, 1], exact.timesteps[:, 1]
+    with torch.no_grad():
+        expected = guided(model, seen, at, exact.asked)
+        with autocast(model.device, "bfloat16"):
+            found = guided(model, seen, at, exact.asked)
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().max() <= 0.1 * expected.abs().max()
+
+
 def test_half_precision_does_not_gather(loaded: AudioLDM2Denoiser) -> None:
     half = AudioLDM2Denoiser(tiny_audioldm2.components())
     half._network.to(torch.bfloat16)
     half.add_adapter(rank=2, alpha=2.0, seed=0)
+    assert not separates(half)
     with pytest.raises(UsageError, match="float32"), half.adapter_of_each(1):
         pass
 

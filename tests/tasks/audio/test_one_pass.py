@@ -183,6 +183,24 @@ def test_a_gradient_that_is_no_number_stops(model: Heard, monkeypatch: pytest.Mo
         work.play_and_learn(1)
 
 
+def test_gradients_of_two_processes_add_up(model: Heard) -> None:
+    """See below for real processes."""
+    config, gains = settings(), torch.tensor([1.0, -0.5, 2.0, -1.5])
+
+    def part(clips: slice, total: int) -> tuple[list[torch.Tensor], float]:
+        played = one_pass.play(model, SAID[clips], range(4)[clips], config, [0, 1])
+        ((loss, told),) = one_pass.losses(model, played, gains[clips], total)
+        return list(torch.autograd.grad(loss, list(model.adapter().values()))), told["loss"]
+
+    whole, loss = part(slice(0, 4), 8)
+    halves = [part(slice(0, 2), 8), part(slice(2, 4), 8)]
+    assert loss == pytest.approx(sum(told for _, told in halves))
+    assert max(float(value.abs().max()) for value in whole) > 1e-4
+    for value, one, other in zip(whole, *(found for found, _ in halves), strict=True):
+        assert (one + other - value).abs().max() <= 1e-6
+
+
+@pytest.mark.slow
 def test_two_processes_do_what_one_does_and_resume(parts: dict[str, Any], tmp_path: Path) -> None:
     """Both fail in the third epoch and go on from the second."""
     changes = SETTINGS | {
