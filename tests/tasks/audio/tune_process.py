@@ -60,7 +60,7 @@ def warm_up() -> None:
     settings = {
         "epochs": 1, "reward": {"toy": 1.0},
         "sample": {"prompts": 2, "per_prompt": 2, "steps": 3, "seconds": 0.25},
-        "update": {"batch": 4}, "look": {"every": 1, "per_prompt": 2},
+        "update": {"batch": 4, "skip_last": 0}, "look": {"every": 1, "per_prompt": 2},
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         train({"run": f"{folder}/run", "settings": settings})
