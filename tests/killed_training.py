@@ -95,8 +95,9 @@ def kill_until_done(
     """Run once without interruption and once with kills; both must leave the same bytes."""
     began_s = time.monotonic()
     assert trainer.run(whole, settings, data) == 0
-    # Three stretches, each longer by 1.4, cannot reach the end: 1/6 + 1.4/6 + 1.96/6 < 1.
-    longest_s = min(0.1, (time.monotonic() - began_s) / 6)
+    # Three stretches, each longer by 1.4, cannot reach the end, even where the first run took twice
+    # as long as the others will: 1/12 + 1.4/12 + 1.96/12 < 1/2.
+    longest_s = min(0.1, (time.monotonic() - began_s) / 12)
     rng, kills, steps = np.random.default_rng(), 0, {0}
     for _ in range(60):
         code = trainer.run(other, settings, data, float(rng.uniform(0.0, longest_s)))

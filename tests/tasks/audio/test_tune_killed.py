@@ -18,5 +18,5 @@ def trainer():
 
 @pytest.mark.parametrize("mode", ["group", "prompt"])
 def test_a_killed_tuning_ends_on_the_same_bits(trainer, tmp_path, mode):
-    settings = SMALL | {"epochs": 6, "save_every": 1, "advantage": {"mode": mode, "least": 2}}
+    settings = SMALL | {"epochs": 10, "save_every": 1, "advantage": {"mode": mode, "least": 2}}
     kill_until_done(trainer, tmp_path / "whole/run", tmp_path / "other/run", settings, "", 3)
