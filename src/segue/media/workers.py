@@ -13,15 +13,14 @@ import contextlib
 import json
 import os
 import selectors
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from segue.core.errors import DataError, SegueError, printable
+from segue.core.processes import answers, pipe, start, stop
 from segue.core.progress import Advance
 
 __all__ = ["run_workers", "serve"]
@@ -30,7 +29,6 @@ _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from segue.media.workers import serve; serve()"
 )
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _LIMIT_S = 900.0
 """A file without a result after this time is given up; ten hours of music take five minutes."""
 
@@ -75,7 +73,7 @@ def run_workers(jobs: Mapping[str, Path], n_workers: int, advance: Advance) -> d
                         )
                     elif answer["kind"] == "lost":
                         reasons[digest] = answer["reason"]
-                        selector.unregister(_pipe(worker.process.stdout))
+                        selector.unregister(pipe(worker.process.stdout))
                         del workers[worker]
                         worker.end()
                         if waiting:
@@ -92,8 +90,7 @@ def serve() -> None:
     """Be a worker: read jobs until the input ends."""
     from segue.media.library import analyse_and_keep
 
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
+    told = answers()
     for line in sys.stdin:
         job = json.loads(line)
         answer = {"kind": "done", "reason": ""}
@@ -106,27 +103,18 @@ def serve() -> None:
         except Exception as error:
             text = printable(f"{type(error).__name__}: {error}")
             answer = {"kind": "skip", "reason": f"the analysis failed ({text})"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+        told.write(json.dumps(answer) + "\n")
+        told.flush()
 
 
 class _Worker:
     """One process and the job it is at."""
 
     def __init__(self) -> None:
-        environment = os.environ | dict.fromkeys(_THREADS, "1")
-        command = [sys.executable, "-c", _START, json.dumps([p for p in sys.path if p])]
-        # Ctrl-C reaches the whole terminal group; the parent decides and ends us. Blocked from its
-        # first instruction on, no worker prints a traceback while it starts.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            self.process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  our own code
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-            )
+            self.process = start(_START)
         except OSError as error:
             raise DataError(f"cannot start a worker process ({error})") from None
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         self.job = ""
         self.since_s = 0.0
 
@@ -135,12 +123,12 @@ class _Worker:
         line = json.dumps({"sha256": digest, "path": os.fspath(jobs[digest])}) + "\n"
         self.job, self.since_s = digest, time.monotonic()
         with contextlib.suppress(OSError):  # it has died: the end of its output will tell
-            _pipe(self.process.stdin).write(line.encode("ascii"))
-            _pipe(self.process.stdin).flush()
+            pipe(self.process.stdin).write(line.encode("ascii"))
+            pipe(self.process.stdin).flush()
 
     def answer(self) -> dict[str, Any] | None:
         """Read the answer to the job."""
-        line = _pipe(self.process.stdout).readline()
+        line = pipe(self.process.stdout).readline()
         try:
             return dict(json.loads(line)) if self.job else None
         except ValueError:
@@ -155,23 +143,14 @@ class _Worker:
 
     def end(self) -> None:
         """Stop the process at once and wait for its end."""
-        self.process.kill()
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):
-                _pipe(pipe).close()
-        self.process.wait()
+        stop(self.process)
 
 
 def _employ(workers: dict[_Worker, None], selector: selectors.BaseSelector) -> _Worker:
     worker = _Worker()
     workers[worker] = None
-    selector.register(_pipe(worker.process.stdout), selectors.EVENT_READ, worker)
+    selector.register(pipe(worker.process.stdout), selectors.EVENT_READ, worker)
     return worker
-
-
-def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
-    assert pipe is not None, "both ends were asked for"
-    return pipe
 
 
 def _size(path: Path) -> int:

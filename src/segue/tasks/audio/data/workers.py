@@ -11,7 +11,6 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from segue.core.errors import DataError, printable
+from segue.core.processes import answers, pipe, start, stop
 from segue.core.progress import Advance
 from segue.tasks.audio.data.config import PrepareConfig
 from segue.tasks.audio.data.planning import sound_of
@@ -34,7 +34,6 @@ _START = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "from segue.tasks.audio.data.workers import serve; serve()"
 )
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 _CHUNK = 25
 """Clips that are reported together: a quarter of a second of work."""
 _FEW = 100
@@ -117,16 +116,12 @@ def render_clips(
         _await(workers, advance)
     finally:
         for worker in workers:
-            worker.kill()
-            with contextlib.suppress(OSError):
-                _pipe(worker).close()
-            worker.wait()
+            stop(worker)
 
 
 def serve() -> None:
     """Be a worker: do the one job that the standard input holds, tell of every chunk."""
-    answers = os.fdopen(os.dup(1), "w", encoding="ascii")
-    os.dup2(2, 1)  # whatever a library prints must not look like an answer
+    told = answers()
     job = json.loads(sys.stdin.readline())
     answer: dict[str, Any]
     try:
@@ -136,13 +131,13 @@ def serve() -> None:
             PrepareConfig.parse(job["config"]),
             int(job["sampling_rate"]),
         ):
-            answers.write(json.dumps({"done": n}) + "\n")
-            answers.flush()
+            told.write(json.dumps({"done": n}) + "\n")
+            told.flush()
         answer = {"end": True}
     except Exception as error:
         answer = {"failed": printable(f"{error}" or type(error).__name__)}
-    answers.write(json.dumps(answer) + "\n")
-    answers.flush()
+    told.write(json.dumps(answer) + "\n")
+    told.flush()
 
 
 def _rendered(
@@ -160,38 +155,29 @@ def _n_workers(config: PrepareConfig) -> int:
 
 
 def _started(job: Mapping[str, Any]) -> subprocess.Popen[bytes]:
-    environment = os.environ | dict.fromkeys(_THREADS, "1")
-    command = [sys.executable, "-c", _START, json.dumps([p for p in sys.path if p])]
-    # Ctrl-C reaches the whole terminal group; the parent decides and ends its workers.
-    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        worker: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603  our own code
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-        )
+        worker = start(_START)
     except OSError as error:
         raise DataError(f"cannot start a process that renders ({error})") from None
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
     with contextlib.suppress(OSError):  # it has died: the end of its output will tell
-        assert worker.stdin is not None
-        worker.stdin.write((json.dumps(job) + "\n").encode("ascii"))
-        worker.stdin.close()
+        pipe(worker.stdin).write((json.dumps(job) + "\n").encode("ascii"))
+        pipe(worker.stdin).close()
     return worker
 
 
 def _await(workers: list[subprocess.Popen[bytes]], advance: Advance) -> None:
     with selectors.DefaultSelector() as selector:
         for worker in workers:
-            selector.register(_pipe(worker), selectors.EVENT_READ, worker)
+            selector.register(pipe(worker.stdout), selectors.EVENT_READ, worker)
         while selector.get_map():
             for key, _ in selector.select():
                 worker = key.data
-                line = _pipe(worker).readline()
+                line = pipe(worker.stdout).readline()
                 answer = json.loads(line) if line.endswith(b"\n") else {}
                 if "done" in answer:
                     advance(answer["done"])
                 elif "end" in answer:
-                    selector.unregister(_pipe(worker))
+                    selector.unregister(pipe(worker.stdout))
                 elif "failed" in answer:
                     raise DataError(f"clips cannot be rendered: {answer['failed']}")
                 else:
@@ -199,8 +185,3 @@ def _await(workers: list[subprocess.Popen[bytes]], advance: Advance) -> None:
                         f"a process that renders ended early (exit status {worker.wait()})",
                         advice="Try again with --set workers=1",
                     )
-
-
-def _pipe(worker: subprocess.Popen[bytes]) -> Any:
-    assert worker.stdout is not None, "it was asked for"
-    return worker.stdout
