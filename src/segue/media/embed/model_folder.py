@@ -13,10 +13,8 @@ tokenized and embedded alone, so its vector does not depend on its neighbours.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,11 +24,9 @@ from numpy.typing import NDArray
 
 from segue.core.errors import DataError, MissingExtra, MissingModel
 from segue.core.files import cache_dir
+from segue.media.embed.model_files import first_line, quiet, read_settings, refuse_code
 
 __all__ = ["ModelFolder", "transformers"]
-
-_LARGEST_JSON = 1 << 26
-_ATTENTION = {"eager", "sdpa", None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,19 +80,14 @@ class ModelFolder:
                 + (" (pytorch_model.bin may hold code and is not loaded)" if pickled else "")
                 + ("; the embedder 'affect' works without a model" if processor else ""),
             )
-        code = sorted(file for file in path.rglob("*") if file.suffix in (".py", ".so", ".pyc"))
-        if code:
-            raise DataError("code in a model folder", where=code[0], advice="Remove it; only "
-                            "weights and settings are loaded")  # fmt: skip
+        refuse_code(path)
         if (path / "adapter_config.json").exists():
             raise DataError(
                 "an adapter, which names another model to load",
                 where=path / "adapter_config.json",
                 advice="Merge it into its model and save that",
             )
-        for file in sorted(path.rglob("*.json")):
-            _refuse_code(_json(file), file)
-        names = _json(path / "config.json").get("architectures") or []
+        names = read_settings(path / "config.json").get("architectures") or []
         allowed = sorted(classes)
         found = next((n for n in names if n in allowed), None) if isinstance(names, list) else None
         if found is None or len(names) != 1:
@@ -143,7 +134,7 @@ class ModelFolder:
             DataError: it does not accept the files.
         """
         module = transformers()
-        with _quiet(module):
+        with quiet(module):
             kinds = (getattr(module, class_name, None) for class_name in class_names)
             kind = next(kind for kind in kinds if kind is not None)
             try:
@@ -152,7 +143,7 @@ class ModelFolder:
                 )
             except Exception as error:
                 raise DataError(
-                    f"{class_names[-1]} cannot be loaded: {_first_line(error)}",
+                    f"{class_names[-1]} cannot be loaded: {first_line(error)}",
                     where=os.fsdecode(self.path),
                 ) from error
 
@@ -173,7 +164,7 @@ class ModelFolder:
                 out = function(**inputs())
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError) as error:
             raise DataError(
-                f"{self.model_class} fails, its files do not fit each other: {_first_line(error)}",
+                f"{self.model_class} fails, its files do not fit each other: {first_line(error)}",
                 where=os.fsdecode(self.path),
             ) from error
         # Since transformers 5 the projected vector lies in `pooler_output`; before, it was the
@@ -197,54 +188,3 @@ def transformers() -> Any:
             advice="pip install 'segue[models]'; the embedder 'affect' works without it",
         ) from None
     return module
-
-
-@contextmanager
-def _quiet(module: Any) -> Iterator[None]:
-    """Keep its progress bars and remarks off the terminal: what matters becomes an error here."""
-    logging = module.utils.logging
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines()]
-    return next((line for line in lines if line), type(error).__name__)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > _LARGEST_JSON:
-            raise ValueError("too large")
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"not JSON that can be read ({error})", where=os.fsdecode(file)) from None
-    return value if isinstance(value, dict) else {"": value}
-
-
-def _refuse_code(value: dict[str, Any], file: Path) -> None:
-    for key, item in _pairs(value):
-        if key == "auto_map" or key == "custom_pipelines":
-            raise DataError(f"'{key}' asks for code to be run", where=os.fsdecode(file))
-        if key.endswith("attn_implementation") and (
-            isinstance(item, dict | list) or item not in _ATTENTION
-        ):
-            raise DataError(f"'{key}' = {item!r} is not loaded", where=os.fsdecode(file))
-
-
-def _pairs(value: Any) -> Iterator[tuple[str, Any]]:
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):
-            yield from item.items()
-            waiting.extend(item.values())
-        elif isinstance(item, list):
-            waiting.extend(item)

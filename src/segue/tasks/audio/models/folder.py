@@ -13,8 +13,7 @@ import hashlib
 import importlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,16 @@ from typing import Any
 from segue.core.digests import known_sha256
 from segue.core.errors import DataError, MissingExtra, MissingModel
 from segue.core.files import fingerprint
+from segue.media.embed.model_files import first_line, quiet, read_settings, refuse_code
 
-__all__ = ["Part", "PipelineFolder", "library", "quiet"]
+__all__ = ["Part", "PipelineFolder", "library"]
 
 _INDEX = "model_index.json"
-_LARGEST_JSON = 1 << 26
-_CODE = (".py", ".pyc", ".pyd", ".so", ".dll")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 _TOKENIZERS = (("tokenizer.json",), ("vocab.json", "merges.txt"), ("spiece.model",))
 """Files of which one set is enough."""
 _WEIGHTS = ("diffusion_pytorch_model.safetensors", "model.safetensors")
 """By diffusers, and by transformers."""
-_ATTENTION = {"eager", "sdpa", None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +74,8 @@ class PipelineFolder:
                 advice="Give a folder as `save_pretrained` of diffusers writes it; nothing is "
                 "downloaded",
             )
-        code = sorted(file for file in folder.rglob("*") if file.suffix.lower() in _CODE)
-        if code:
-            raise DataError("code in a model folder", where=os.fsdecode(code[0]),
-                            advice="Remove it; only weights and settings are loaded")  # fmt: skip
-        for file in sorted(folder.rglob("*.json")):
-            _refuse_code(_json(file), file)
-        named = _json(index)
+        refuse_code(folder)
+        named = read_settings(index)
         _check_classes(named, pipeline, parts, index)
         _check_files(folder, parts)
         return cls(folder, parts)
@@ -105,15 +97,14 @@ class PipelineFolder:
         elif part.kind == "tokenizer":
             options["trust_remote_code"] = False
         place = self.path / name
-        with quiet():
+        with quiet(*map(library, ("transformers", "diffusers"))):
             try:
                 made = getattr(library(module), kind).from_pretrained(os.fspath(place), **options)
             except (MissingExtra, MemoryError):
                 raise
             except Exception as error:
-                line = str(error).strip().partition("\n")[0] or type(error).__name__
                 raise DataError(
-                    f"{name} cannot be loaded: {line}", where=os.fsdecode(place)
+                    f"{name} cannot be loaded: {first_line(error)}", where=os.fsdecode(place)
                 ) from error
         if part.kind != "model":
             return made
@@ -131,7 +122,7 @@ class PipelineFolder:
         """Return a SHA-256 of one part's weights and settings."""
         place = self.path / name
         files = {file.name: known_sha256(file) for file in sorted(place.glob("*.safetensors"))}
-        settings = {k: v for k, v in _json(place / "config.json").items() if k[:1] != "_"}
+        settings = {k: v for k, v in read_settings(place / "config.json").items() if k[:1] != "_"}
         text = json.dumps([files, fingerprint(settings)], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -150,20 +141,6 @@ def library(name: str) -> Any:
             f"the package {name} is needed for this model ({error})",
             advice="pip install 'segue[audio]'; the shipped model works without it",
         ) from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep progress bars and remarks off the terminal: what matters becomes an error here."""
-    with ExitStack() as stack:
-        for name in ("transformers", "diffusers"):
-            logging = library(name).utils.logging
-            stack.callback(logging.set_verbosity, logging.get_verbosity())
-            logging.set_verbosity_error()
-            shown = logging.is_progress_bar_enabled()
-            stack.callback(logging.enable_progress_bar if shown else logging.disable_progress_bar)
-            logging.disable_progress_bar()
-        yield
 
 
 def _check_classes(
@@ -215,7 +192,7 @@ def _missing_weights(place: Path) -> list[str]:
     for name in _WEIGHTS:
         index = place / f"{name}.index.json"
         if index.is_file():
-            pieces = _json(index).get("weight_map", {}).values()
+            pieces = read_settings(index).get("weight_map", {}).values()
             return sorted({p for p in map(str, pieces) if not (place / Path(p).name).is_file()})
     pickled = sorted(f for f in place.glob("*") if f.suffix.lower() in _PICKLED)
     if pickled:
@@ -226,31 +203,3 @@ def _missing_weights(place: Path) -> list[str]:
             "use_safetensors=False).save_pretrained(NEW) of the pipeline's class in diffusers",
         )
     return [" or ".join(_WEIGHTS)]
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        if file.stat().st_size > _LARGEST_JSON:
-            raise ValueError("too large")
-        value = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"not JSON that can be read ({error})", where=os.fsdecode(file)) from None
-    return value if isinstance(value, dict) else {"": value}
-
-
-def _refuse_code(value: Any, file: Path) -> None:
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, list):
-            waiting.extend(item)
-        if not isinstance(item, dict):
-            continue
-        for key, inner in item.items():
-            if key in ("auto_map", "custom_pipelines"):
-                raise DataError(f"'{key}' asks for code to be run", where=os.fsdecode(file))
-            if str(key).endswith("attn_implementation") and (
-                isinstance(inner, dict | list) or inner not in _ATTENTION
-            ):
-                raise DataError(f"'{key}' = {inner!r} is not loaded", where=os.fsdecode(file))
-            waiting.append(inner)
