@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.tasks.captioning.config import PretrainConfig, preset_file
+from segue.tasks.captioning.config import PRETRAIN_PRESETS, PretrainConfig
 from segue.tasks.captioning.data.folder import load_prepared
 from segue.tasks.captioning.data.prepare import prepare
 from segue.tasks.captioning.judging import say
@@ -59,7 +59,7 @@ def main() -> int:
         prepare(folder / "captions", [options.folder], folder / "data")
         data = load_prepared(folder / "data")
         config = PretrainConfig.load(
-            preset_file(options.preset, None),
+            PRETRAIN_PRESETS.file(options.preset),
             [
                 f"epochs={options.epochs}", "batch=3", "warmup=5", "average=1", "smoothing=0.0",
                 "network.dropout=0.0", "final_share=0.1",

@@ -41,7 +41,7 @@ from segue.core.errors import SegueError
 from segue.core.files import read_json, write_json
 from segue.core.tables import Data, EvaluationTable, Role
 from segue.tasks.captioning.baselines import consensus, drawn, hints, nearest, random_captions
-from segue.tasks.captioning.config import PretrainConfig, TuneConfig, preset_file
+from segue.tasks.captioning.config import PRETRAIN_PRESETS, PretrainConfig, TuneConfig
 from segue.tasks.captioning.data.folder import load_prepared
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.diagnose import diagnose
@@ -189,7 +189,7 @@ def _work(options: argparse.Namespace) -> None:
 
 def _warm(folder: Path, data: Prepared, options: argparse.Namespace) -> None:
     flags = {"seed": int(folder.name), "device": options.device}
-    config = PretrainConfig.load(preset_file(options.preset, None), options.set, flags)
+    config = PretrainConfig.load(PRETRAIN_PRESETS.file(options.preset), options.set, flags)
     resume = (folder / "config.toml").is_file()
     pretrain(data, folder, None if resume else config, resume=resume)
 

@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from segue.tasks.playlist.models.sasrec import SASRec
-from segue.tasks.playlist.models.sasrec_config import SASRecConfig, sasrec_preset
+from segue.tasks.playlist.models.sasrec_config import SASREC_PRESETS, SASRecConfig
 from segue.tasks.playlist.protocol import questions
 from segue.tasks.playlist.sessions import Sessions
 
@@ -203,7 +203,7 @@ def quality(options: argparse.Namespace) -> None:
     else:
         asked = sessions["all"]
         fit = asked.prefixes(np.arange(len(asked)), asked.lengths - 1)
-        preset, repeats = sasrec_preset("sasrec_lfm"), "masked"
+        preset, repeats = SASREC_PRESETS.file("sasrec_lfm"), "masked"
     queries, targets, _ = questions(asked, "last")
     print("| seed | Hit@10 | NDCG@10 | Hit@20 | MRR@20 | CPU s |\n|---|---|---|---|---|---|")
     every = []

@@ -6,19 +6,23 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from segue.core.errors import RunError, UsageError
 
 __all__ = [
     "atomic_path",
     "atomic_write",
     "cache_dir",
+    "check_target",
     "fingerprint",
     "read_json",
     "sha256_file",
     "sync_directory",
+    "work_folder",
     "write_json",
 ]
 
@@ -70,6 +74,46 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def check_target(folder: Path, ours: Callable[[str], bool]) -> None:
+    """Refuse a folder for prepared data in which something else is.
+
+    Args:
+        folder: where the data are to be written.
+        ours: whether a file of this name may have been written there before.
+
+    Raises:
+        UsageError: `folder` is a file, or holds other things.
+    """
+    if not folder.exists() and not folder.is_symlink():
+        return
+    if not folder.is_dir():
+        raise UsageError("is not a folder", where=folder, advice="Choose another --out")
+    foreign = sorted(path.name for path in folder.iterdir() if not ours(path.name))
+    if foreign:
+        raise UsageError(
+            f"holds other things, such as {foreign[0]}",
+            where=folder,
+            advice="Choose a new or empty folder as --out; one that was prepared may be replaced",
+        )
+
+
+def work_folder(out: Path) -> Path:
+    """Make a folder beside the one that its files will be moved to.
+
+    Raises:
+        RunError: nothing can be written there.
+    """
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=".tmp-", dir=out.parent))
+    except OSError as error:
+        raise RunError(
+            f"cannot write: {error.strerror or error}",
+            where=out.parent,
+            advice="Choose a folder that can be written to",
+        ) from error
 
 
 def sha256_file(path: Path) -> str:

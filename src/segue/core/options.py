@@ -20,9 +20,10 @@ from segue.core.errors import SegueError, printable
 from segue.core.interrupt import Terminated, terminable
 from segue.core.names import resolve, unknown
 
-__all__ = ["LazyGroup", "config_options", "print_json", "run"]
+__all__ = ["LazyGroup", "config_options", "needed", "print_json", "refuse_settings", "run"]
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 def config_options(command: F) -> F:
@@ -58,6 +59,31 @@ def config_options(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def needed(value: T | None, option: str) -> T:
+    """Return what was given for an option that --print-config can do without.
+
+    Raises:
+        click.UsageError: nothing was.
+    """
+    if value is None:
+        raise click.UsageError(f"Missing option '{option}'.")
+    return value
+
+
+def refuse_settings(resume: bool, *given: object) -> None:
+    """Refuse settings beside --resume.
+
+    Args:
+        resume: whether a run is resumed.
+        given: values of options that are settings; None and () say that one was not given.
+
+    Raises:
+        click.UsageError: a run is resumed, and something was given.
+    """
+    if resume and any(each not in (None, ()) for each in given):
+        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
 
 
 def _need_nothing_else(context: click.Context, option: click.Parameter, given: bool) -> bool:

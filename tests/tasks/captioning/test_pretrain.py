@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from segue.core.errors import ConfigError, DataError, RunError
+from segue.rl.devices import usable_device
 from segue.tasks.captioning import pretrain as module
 from segue.tasks.captioning.batches import epoch, make_batch, sizes
 from segue.tasks.captioning.config import PretrainConfig
 from segue.tasks.captioning.data.prepared import Captions
 from segue.tasks.captioning.models.network import Captioner
 from segue.tasks.captioning.models.stored import load_captioner
-from segue.tasks.captioning.pretrain import nats_per_word, pretrain, usable_device
+from segue.tasks.captioning.pretrain import nats_per_word, pretrain
 from tests.killed_training import Trainer, kill_until_done
 from tests.tasks.captioning.small_runs import Small
 

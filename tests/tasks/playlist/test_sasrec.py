@@ -17,7 +17,6 @@ from segue.tasks.playlist.models.sasrec import SASRec
 from segue.tasks.playlist.models.sasrec_config import (
     SASREC_PRESETS,
     SASRecConfig,
-    sasrec_preset,
 )
 from segue.tasks.playlist.models.sasrec_network import SASRecNetwork
 from segue.tasks.playlist.sessions import Sessions
@@ -209,8 +208,8 @@ def test_settings_that_cannot_be_are_refused() -> None:
 
 
 def test_the_presets_are_settings() -> None:
-    for name in SASREC_PRESETS:
-        SASRecConfig.load(sasrec_preset(name))
+    for name in SASREC_PRESETS.names:
+        SASRecConfig.load(SASREC_PRESETS.file(name))
 
 
 def test_a_stored_model_needs_no_torch(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, needed, refuse_settings
 from segue.tasks.audio.cli_data import prepare
 from segue.tasks.audio.cli_results import evaluate, generate
 from segue.tasks.audio.cli_train import tune
@@ -52,26 +52,19 @@ def pretrain(
     from segue.core.progress import progress
     from segue.tasks.audio.pretrain_config import PRETRAIN_PRESETS, PretrainConfig, seeded
 
-    if resume and (config_file or assignments or seed is not None):
-        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+    refuse_settings(resume, config_file, assignments, seed)
     chosen = PRETRAIN_PRESETS.choose(None, config_file)
     config = PretrainConfig.load(chosen, assignments, seeded(seed))
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    for given, option in ((data, "--data"), (run_folder, "--run")):
-        if given is None:
-            raise click.UsageError(f"Missing option '{option}'.")
-    assert data is not None
-    assert run_folder is not None
+    source, folder = needed(data, "--data"), needed(run_folder, "--run")
     from segue.tasks.audio.data.prepared import Prepared
     from segue.tasks.audio.pretrain import pretrain as run
 
-    prepared = Prepared.open(data)
+    prepared = Prepared.open(source)
     with progress("Learning to listen and to play", 1.0) as advance:
-        found = run(
-            prepared, run_folder, None if resume else config, resume=resume, advance=advance
-        )
+        found = run(prepared, folder, None if resume else config, resume=resume, advance=advance)
     if as_json:
         print_json(found)
     elif "diffusion" in found:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, needed
 
 __all__ = ["evaluate", "generate"]
 
@@ -63,13 +63,12 @@ def evaluate(
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    if run_folder is None:
-        raise click.UsageError("Missing option '--run'.")
+    place = needed(run_folder, "--run")
     from segue.core.options import print_json
     from segue.tasks.audio.results import evaluate_run, print_evaluation, score_folder
 
     if scored is not None:
-        found = score_folder(scored, judge or run_folder)
+        found = score_folder(scored, judge or place)
         if as_json:
             print_json(found)
         else:
@@ -77,7 +76,7 @@ def evaluate(
                 sys.stdout.write(f"{name} {value}\n")
         return
     evaluation = evaluate_run(
-        run_folder, config, data=data, judge=judge, out=out, clip_folder=clip_folder
+        place, config, data=data, judge=judge, out=out, clip_folder=clip_folder
     )
     if as_json:
         print_json(evaluation.to_dict())
@@ -134,10 +133,7 @@ def generate(
         return
     if run_folder is not None and model is not None:
         raise click.UsageError("Give --run or --model, not both.")
-    for given, option in ((prompts, "--prompt"), (out, "--out")):
-        if not given:
-            raise click.UsageError(f"Missing option '{option}'.")
-    assert out is not None
+    asked, folder = needed(prompts or None, "--prompt"), needed(out, "--out")
     from segue.core.options import print_json
     from segue.core.progress import progress
     from segue.tasks.audio.generate import generate as run
@@ -147,14 +143,14 @@ def generate(
     ears = find_listeners(listeners, player)
     with progress("Playing", 1.0) as advance:
         facts = run(
-            player, prompts, out, config, listeners=ears, overwrite=overwrite, advance=advance
+            player, asked, folder, config, listeners=ears, overwrite=overwrite, advance=advance
         )
     if as_json:
         print_json(facts)
         return
     for row in facts["clips"]:
         sys.stdout.write(
-            f"{out / row['file']}  {row['seconds']:.2f} s, seed {row['seed']}{_heard(row)}\n"
+            f"{folder / row['file']}  {row['seconds']:.2f} s, seed {row['seed']}{_heard(row)}\n"
         )
     sys.stderr.write(f"segue: {facts['player']} played\n")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, refuse_settings
 
 __all__ = ["tune"]
 
@@ -66,8 +66,7 @@ def tune(
     from segue.tasks.audio.config import PRESETS, TuneConfig
     from segue.tasks.audio.launch import launch, rewards_from, tuned_folder
 
-    if resume and (rewards or config_file or assignments or seed is not None):
-        raise click.UsageError("A tuning that is resumed keeps its settings; leave them out.")
+    refuse_settings(resume, rewards, config_file, assignments, seed)
     chosen = PRESETS.choose(None, config_file)
     config = TuneConfig.load(chosen, assignments, {"seed": seed})
     if paid := rewards_from(rewards):

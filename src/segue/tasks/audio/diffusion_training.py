@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from segue.core.errors import ConfigError, DataError, RunError
+from segue.core.errors import DataError, RunError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
+from segue.rl.devices import usable_device
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.audio.codec import CLIP_TOKENS, TOKEN_FRAMES, Codec, fit_codec
 from segue.tasks.audio.models.config import DiffusionConfig
@@ -120,11 +121,7 @@ class _Trainer:
         self._data, self._run, self._config = data, run, config
         self._advance, self._first = advance, first
         self._done = max(0, run.step - first)
-        if config.device == "cuda" and not torch.cuda.is_available():
-            raise ConfigError(
-                "device = 'cuda', but torch sees no GPU here",
-                advice="Leave it out to learn on the CPU",
-            )
+        device = usable_device(config.device)
         seed_everything(config.seed)
         network = DiffusionTransformer(config.denoiser, text.width)
         average = DiffusionTransformer(config.denoiser, text.width)
@@ -143,7 +140,7 @@ class _Trainer:
         else:
             codec = fit_codec(_blocks(mel), config.denoiser.latent, config.whitening)
         schedule = training_schedule(config)
-        self._model = NanoDenoiser(average, codec, text, tokenizer, schedule, device=config.device)
+        self._model = NanoDenoiser(average, codec, text, tokenizer, schedule, device=device)
         self._network = network.to(config.device).train().requires_grad_(True)
         weights = list(self._network.parameters())
         self._adam = torch.optim.AdamW(

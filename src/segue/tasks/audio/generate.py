@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from pydantic import Field
 
 from segue.core.config import Config
 from segue.core.errors import RunError, UsageError
-from segue.core.files import read_json, sha256_file, write_json
+from segue.core.files import read_json, sha256_file, work_folder, write_json
 from segue.core.progress import Advance, silent
 from segue.tasks.audio.vocabulary import Prompt, understand
 
@@ -128,7 +127,7 @@ def generate(
         "rate_hz": rate,
     }
     rows: list[dict[str, Any]] = []
-    work = _work_folder(out)
+    work = work_folder(out)
     try:
         for i, (prompt, seed) in enumerate(zip(wanted, seeds, strict=True)):
             name = f"{slug(prompt.text)}-{i + 1:03d}.wav"
@@ -190,19 +189,6 @@ def _ours(out: Path) -> list[Path] | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return [out / name for name in names if Path(name).name == name and name.endswith(".wav")]
-
-
-def _work_folder(out: Path) -> Path:
-    """Make a folder beside the one that will hold the clips."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".tmp-", dir=out.parent))
-    except OSError as error:
-        raise RunError(
-            f"cannot write: {error.strerror or error}",
-            where=out.parent,
-            advice="Choose a folder that can be written to",
-        ) from error
 
 
 def _publish(work: Path, out: Path) -> None:

@@ -8,17 +8,12 @@ from typing import Any
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, needed, refuse_settings
 from segue.tasks.captioning.cli_data import features, prepare
 from segue.tasks.captioning.cli_metrics import score_file
 from segue.tasks.captioning.cli_results import caption, evaluate
 
 __all__ = ["group"]
-
-_WARM = {"paper": "paper", "small": "small", "smoke": "smoke"}
-_TUNE = {"bmhrl_a": "bmhrl_a", "bmhrl_b": "bmhrl_b", "smoke": "tune_smoke"}
-_EVENTS = {name: f"proposals_{name}" for name in ("paper", "small", "smoke")}
-"""Name of a preset -> its file, without the ending."""
 
 
 @click.group(name="captioning", context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,22 +59,22 @@ def pretrain(
     """  # noqa: D301  click reads the backspace as "keep these lines"
     from segue.core.options import print_json
     from segue.core.progress import progress
-    from segue.tasks.captioning.config import PretrainConfig
+    from segue.tasks.captioning.config import PRETRAIN_PRESETS, PROPOSAL_PRESETS, PretrainConfig
     from segue.tasks.captioning.data.folder import load_prepared
     from segue.tasks.captioning.pretrain import pretrain as run
 
-    _only_its_own_settings(resume, preset, config_file, assignments, seed)
+    refuse_settings(resume, preset, config_file, assignments, seed)
     flags = {"seed": seed}
     if proposals:
-        settings = (_settings(preset, config_file, _EVENTS), assignments, flags)
+        settings = (PROPOSAL_PRESETS.choose(preset, config_file), assignments, flags)
         _pretrain_proposals(data, run_folder, settings, resume, print_config, as_json)
         return
-    config = PretrainConfig.load(_settings(preset, config_file, _WARM), assignments, flags)
+    config = PretrainConfig.load(PRETRAIN_PRESETS.choose(preset, config_file), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    folder = _needed(run_folder, "--run")
-    prepared = load_prepared(_needed(data, "--data"))
+    folder = needed(run_folder, "--run")
+    prepared = load_prepared(needed(data, "--data"))
     with progress("Learning captions", 1.0) as advance:
         found = run(prepared, folder, None if resume else config, resume=resume, advance=advance)
     if as_json:
@@ -130,23 +125,23 @@ def tune(
     """  # noqa: D301  click reads the backspace as "keep these lines"
     from segue.core.options import print_json
     from segue.core.progress import progress
-    from segue.tasks.captioning.config import TuneConfig
+    from segue.tasks.captioning.config import TUNE_PRESETS, TuneConfig
     from segue.tasks.captioning.data.folder import load_prepared
     from segue.tasks.captioning.models.stored import load_captioner
     from segue.tasks.captioning.results import fits, note_prior, noted_prior
     from segue.tasks.captioning.tune import tune as run
 
-    _only_its_own_settings(resume, preset, config_file, assignments, seed, method)
+    refuse_settings(resume, preset, config_file, assignments, seed, method)
     flags: dict[str, Any] = {"method": method, "seed": seed}
-    config = TuneConfig.load(_settings(preset, config_file, _TUNE), assignments, flags)
+    config = TuneConfig.load(TUNE_PRESETS.choose(preset, config_file), assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    folder = _needed(run_folder, "--run")
+    folder = needed(run_folder, "--run")
     if resume and prior is None:
         prior = noted_prior(folder)
-    prior = _needed(prior, "--prior")
-    prepared, warm = load_prepared(_needed(data, "--data")), load_captioner(prior)
+    prior = needed(prior, "--prior")
+    prepared, warm = load_prepared(needed(data, "--data")), load_captioner(prior)
     fits(warm, prepared, prior)
     with progress("Tuning", 1.0) as advance:
         found = run(
@@ -184,8 +179,8 @@ def _pretrain_proposals(
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    folder = _needed(run_folder, "--run")
-    prepared, captioner = load_prepared(_needed(data, "--data")), load_captioner(folder)
+    folder = needed(run_folder, "--run")
+    prepared, captioner = load_prepared(needed(data, "--data")), load_captioner(folder)
     fits(captioner, prepared, folder)
     with progress("Learning events", 1.0) as advance:
         found = train_proposals(
@@ -204,29 +199,6 @@ def _pretrain_proposals(
             f"validation: {', '.join(told)} at tIoU 0.5, {found['proposals_per_film']:.1f} events "
             f"a film, {found['films']} films\n"
         )
-
-
-def _settings(preset: str | None, file: Path | None, known: dict[str, str]) -> Path | None:
-    """Return the file of settings; --config takes the name of a preset, too."""
-    from segue.core.names import unknown
-    from segue.tasks.captioning.config import preset_file
-
-    if preset is None and file is not None and str(file) in known and not file.exists():
-        preset, file = str(file), None
-    if preset is not None and preset not in known:
-        raise unknown("preset", preset, known)
-    return preset_file(None if preset is None else known[preset], file)
-
-
-def _only_its_own_settings(resume: bool, *given: object) -> None:
-    if resume and any(each not in (None, ()) for each in given):
-        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
-
-
-def _needed(path: Path | None, option: str) -> Path:
-    if path is None:
-        raise click.UsageError(f"Missing option '{option}'.")
-    return path
 
 
 for _command in (prepare, features, pretrain, tune, evaluate, caption, score_file):

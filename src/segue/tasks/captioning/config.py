@@ -13,11 +13,24 @@ from typing import Literal
 from pydantic import Field
 
 from segue.core.config import Config
-from segue.core.errors import UsageError
-from segue.core.names import unknown
+from segue.core.presets import Presets
 from segue.tasks.captioning.models.config import NetworkConfig
 
-__all__ = ["CriticTraining", "Device", "PretrainConfig", "TuneConfig", "preset_file"]
+__all__ = [
+    "PRETRAIN_PRESETS",
+    "PROPOSAL_PRESETS",
+    "TUNE_PRESETS",
+    "CriticTraining",
+    "Device",
+    "PretrainConfig",
+    "TuneConfig",
+]
+
+_FOLDER = Path(__file__).parent / "presets"
+_SIZES = ("paper", "small", "smoke")
+PRETRAIN_PRESETS = Presets(_FOLDER, {name: name for name in _SIZES})
+PROPOSAL_PRESETS = Presets(_FOLDER, {name: f"proposals_{name}" for name in _SIZES})
+TUNE_PRESETS = Presets(_FOLDER, {"bmhrl_a": "bmhrl_a", "bmhrl_b": "bmhrl_b", "smoke": "tune_smoke"})
 
 Device = Literal["cpu", "cuda"]
 """Where networks learn. One seed gives one result on `cpu` only."""
@@ -130,21 +143,3 @@ class TuneConfig(Config):
     """cpu or cuda; bits repeat on cpu only."""
     seed: int = Field(0, ge=0)
     """Of order and samples."""
-
-
-def preset_file(preset: str | None, file: Path | None) -> Path | None:
-    """Return the file of a preset that ships, or `file` when there is no preset.
-
-    Raises:
-        UsageError: both are given.
-        UnknownName: no such preset.
-    """
-    if preset is None:
-        return file
-    if file is not None:
-        raise UsageError("--preset and --config are both given", advice="Give one of them")
-    folder = Path(__file__).parent / "presets"
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if preset not in known:
-        raise unknown("preset", preset, known)
-    return folder / f"{preset}.toml"

@@ -21,6 +21,7 @@ from segue.core.config import Config
 from segue.core.errors import UsageError
 from segue.core.progress import Advance, silent
 from segue.core.tables import Data, EvaluationTable, Role
+from segue.rl.devices import usable_device
 from segue.tasks.captioning.baselines import consensus, drawn, hints, nearest, random_captions
 from segue.tasks.captioning.config import Device
 from segue.tasks.captioning.data.prepared import Prepared
@@ -33,7 +34,6 @@ from segue.tasks.captioning.metrics.protocol import (
 from segue.tasks.captioning.metrics.score_file import protocol_table
 from segue.tasks.captioning.models.stored import load_captioner
 from segue.tasks.captioning.parts import Part, described, parts_of, submission
-from segue.tasks.captioning.pretrain import usable_device
 from segue.tasks.captioning.proposals_evaluation import score_proposed
 from segue.tasks.captioning.results import Group, collect, fits
 from segue.tasks.captioning.scores import Scored, Scorer, table_of

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from segue.core.errors import ConfigError, DataError, RunError
+from segue.core.errors import DataError, RunError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
+from segue.rl.devices import usable_device
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.captioning.batches import Batch, epoch, make_batch, sizes
 from segue.tasks.captioning.config import PretrainConfig
@@ -31,7 +32,7 @@ from segue.tasks.captioning.models.critic import SegmentCritic, WordCritic
 from segue.tasks.captioning.models.network import Captioner
 from segue.tasks.captioning.models.stored import save_captioner
 
-__all__ = ["nats_per_word", "pretrain", "usable_device"]
+__all__ = ["nats_per_word", "pretrain"]
 
 
 def pretrain(
@@ -84,19 +85,6 @@ def nats_per_word(network: Captioner, data: Prepared, split: Split, longest: int
             total -= float(at[said].double().sum())
             n += int(said.sum())
     return total / max(n, 1)
-
-
-def usable_device(device: str) -> str:
-    """Return `device`.
-
-    Raises:
-        ConfigError: it is not on this machine.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(
-            "device = 'cuda', but torch sees no GPU here", advice="Leave it out to learn on the CPU"
-        )
-    return device
 
 
 class _Trainer:

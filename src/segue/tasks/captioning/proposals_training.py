@@ -30,6 +30,7 @@ from segue.core.errors import DataError, RunError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
+from segue.rl.devices import usable_device
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.captioning.batches import streams_of
 from segue.tasks.captioning.config import Device
@@ -37,7 +38,6 @@ from segue.tasks.captioning.data.feature_source import collate
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.models.proposals import Predicted, ProposalConfig, ProposalNetwork
 from segue.tasks.captioning.models.stored import StoredCaptioner
-from segue.tasks.captioning.pretrain import usable_device
 from segue.tasks.captioning.proposals import found_share, propose, save_proposals
 from segue.tasks.captioning.proposals_events import Film, anchors_of, batches, films_of
 

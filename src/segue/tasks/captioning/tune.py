@@ -25,6 +25,7 @@ from segue.core.errors import DataError, RunError
 from segue.core.progress import Advance, silent
 from segue.core.run import Run
 from segue.core.seeding import generator, seed_everything
+from segue.rl.devices import usable_device
 from segue.rl.rewards import WeightedSum
 from segue.rl.torch_state import from_arrays, to_arrays
 from segue.tasks.captioning.batches import Batch, make_batch
@@ -33,7 +34,6 @@ from segue.tasks.captioning.data.feature_manifest import features_in
 from segue.tasks.captioning.data.prepared import Prepared
 from segue.tasks.captioning.judging import judge_of, quick_metrics, say
 from segue.tasks.captioning.models.stored import StoredCaptioner, save_captioner
-from segue.tasks.captioning.pretrain import usable_device
 from segue.tasks.captioning.rewards import REWARDS
 
 __all__ = ["Method", "tune"]

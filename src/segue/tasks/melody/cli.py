@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, refuse_settings
 from segue.tasks.melody.cli_data import prepare
 from segue.tasks.melody.cli_results import evaluate, explain, generate
 
@@ -64,8 +64,7 @@ def pretrain(
     from segue.tasks.melody.pretrain import PretrainConfig
     from segue.tasks.melody.pretrain import pretrain as run
 
-    if resume and (config_file or assignments or network or weights or seed is not None):
-        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+    refuse_settings(resume, config_file, assignments, network, weights, seed)
     flags = {"network.kind": network, "seed": seed}
     config = PretrainConfig.load(config_file, assignments, flags)
     if print_config:
@@ -143,11 +142,12 @@ def tune(
     if compat:
         if preset not in (None, "magenta"):
             raise click.UsageError("--compat magenta has a preset of its own; leave --preset out.")
+        if config_file is not None:
+            raise click.UsageError("--compat magenta has a preset of its own; leave --config out.")
         preset = "magenta"
     config_file = PRESETS.choose(preset, config_file)
     flags: dict[str, Any] = {"algorithm": algorithm, "steps": steps, "seed": seed}
-    if resume and (config_file or assignments or any(v is not None for v in flags.values())):
-        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+    refuse_settings(resume, config_file, assignments, *flags.values())
     config = TuneConfig.load(config_file, assignments, flags)
     if print_config:
         sys.stdout.write(config.to_toml())

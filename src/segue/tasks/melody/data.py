@@ -24,7 +24,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.errors import DataError, UsageError
+from segue.core import files
+from segue.core.errors import DataError
 from segue.core.files import atomic_write, sync_directory
 from segue.music.events import N_CLASSES
 
@@ -149,22 +150,8 @@ def fingerprint_of(melodies: Sequence[NDArray[Any]], splits: Sequence[str]) -> s
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to write where something else is.
-
-    Raises:
-        UsageError: the folder holds other things than a prepared folder, or is none.
-    """
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not folder.is_dir():
-        raise UsageError("is not a folder", where=folder, advice="Choose another --out")
-    foreign = sorted({path.name for path in folder.iterdir()} - {*_FILES, _MANIFEST})
-    if foreign:
-        raise UsageError(
-            f"holds other things, such as {foreign[0]}",
-            where=folder,
-            advice="Choose a new or empty folder as --out; one that was prepared may be replaced",
-        )
+    """Refuse to write where something else is; raises as `core.files.check_target`."""
+    files.check_target(folder, {*_FILES, _MANIFEST}.__contains__)
 
 
 def save(

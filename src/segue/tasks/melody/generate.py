@@ -6,7 +6,6 @@ OUT/tune-01.mid  .wav  .png (piano roll)     tunes.json (key, seed, rewards of e
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pydantic import Field, field_validator
 
 from segue.core.config import Config
 from segue.core.errors import RunError, SegueError, UsageError
-from segue.core.files import write_json
+from segue.core.files import work_folder, write_json
 from segue.core.progress import Advance, silent
 from segue.music.events import events_from_classes
 from segue.music.instruments import program_of
@@ -206,7 +205,7 @@ def generate(
     soundfont = Path(config.soundfont) if config.soundfont else None
     rows, renderer = [], ""
     digits = max(2, len(str(len(tunes))))
-    work = _work_folder(out)
+    work = work_folder(out)
     try:
         for i, tune in enumerate(tunes, 1):
             name = f"tune-{i:0{digits}d}"
@@ -233,19 +232,6 @@ def generate(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return facts
-
-
-def _work_folder(out: Path) -> Path:
-    """Make a folder beside the one that will hold the tunes."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=".tmp-", dir=out.parent))
-    except OSError as error:
-        raise RunError(
-            f"cannot write: {error.strerror or error}",
-            where=out.parent,
-            advice="Choose a folder that can be written to",
-        ) from error
 
 
 def _row(name: str, tune: Tune, duration_s: float) -> dict[str, Any]:

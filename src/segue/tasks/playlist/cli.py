@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, needed
 from segue.tasks.playlist.cli_data import audit, prepare
 from segue.tasks.playlist.cli_results import evaluate, recommend
 
@@ -61,8 +61,8 @@ def pretrain(
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    folder = _given(run_folder, "--run")
-    prepared = load_prepared(_given(data, "--data"))
+    folder = needed(run_folder, "--run")
+    prepared = load_prepared(needed(data, "--data"))
     with progress("Fitting", 1.0) as advance:
         found = run(prepared, folder, None if resume else config, resume=resume, advance=advance)
     if as_json:
@@ -123,8 +123,8 @@ def tune(
     if print_config:
         sys.stdout.write(config.to_toml())
         return
-    folder = _given(run_folder, "--run")
-    prepared = load_prepared(_given(data, "--data"))
+    folder = needed(run_folder, "--run")
+    prepared = load_prepared(needed(data, "--data"))
     with progress("Tuning", 1.0) as advance:
         result = run(prepared, folder, config, resume=resume, advance=advance)
     if as_json:
@@ -135,12 +135,6 @@ def tune(
             sys.stdout.write(
                 f"{key}: {value:.4f}\n" if isinstance(value, float) else f"{key}: {value}\n"
             )
-
-
-def _given(path: Path | None, option: str) -> Path:
-    if path is None:
-        raise click.UsageError(f"Missing option '{option}'.")
-    return path
 
 
 def _names(text: str | None) -> tuple[str, ...] | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from segue.core.options import config_options
+from segue.core.options import config_options, refuse_settings
 from segue.tasks.soundtrack.cli_results import confusion, evaluate, render, similarity
 
 __all__ = ["group"]
@@ -107,8 +107,7 @@ def pretrain(
 
     config = PretrainConfig.load(config_file, assignments, {"seed": seed})
     config = config.with_space() if contrastive else config
-    if resume and (config_file or assignments or seed is not None):
-        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+    refuse_settings(resume, config_file, assignments, seed)
     if print_config:
         sys.stdout.write(config.to_toml())
         return
@@ -171,8 +170,7 @@ def tune(
     from segue.tasks.soundtrack.tune import tune as run
 
     config_file = PRESETS.choose(preset, config_file)
-    if resume and (config_file or assignments or method):
-        raise click.UsageError("A run that is resumed keeps its settings; leave them out.")
+    refuse_settings(resume, config_file, assignments, method)
     config = TuneConfig.load(config_file, assignments, {"method": method, "data": data})
     if print_config:
         sys.stdout.write(config.to_toml())

@@ -19,7 +19,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from segue.core.errors import DataError, UsageError
+from segue.core import files
+from segue.core.errors import DataError
 from segue.core.files import fingerprint, read_json, sha256_file, sync_directory, write_json
 from segue.core.progress import Advance, silent
 from segue.tasks.audio.data.clips import (
@@ -91,26 +92,10 @@ def prepare(
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to write where something else is.
-
-    Raises:
-        UsageError: `folder` is a file, or holds what `prepare` did not write.
-    """
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not folder.is_dir():
-        raise UsageError("is not a folder", where=folder, advice="Choose another --out")
-    foreign = sorted(
-        path.name
-        for path in folder.iterdir()
-        if path.name not in _OWN_FILES and not path.name.startswith(("features-", ".tmp-"))
+    """Refuse to write where something else is; raises as `core.files.check_target`."""
+    files.check_target(
+        folder, lambda name: name in _OWN_FILES or name.startswith(("features-", ".tmp-"))
     )
-    if foreign:
-        raise UsageError(
-            f"holds other things, such as {foreign[0]}",
-            where=folder,
-            advice="Choose a new or empty folder as --out; one that was prepared may be replaced",
-        )
 
 
 Fill = Callable[[Path], tuple[list[Clip], dict[str, Any]]]

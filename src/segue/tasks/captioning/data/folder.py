@@ -24,7 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.errors import DataError, UsageError
+from segue.core import files
+from segue.core.errors import DataError
 from segue.core.files import atomic_write, sync_directory
 from segue.tasks.captioning.data.feature_source import PackedFeatures
 from segue.tasks.captioning.data.folder_features import FeatureIndex
@@ -48,22 +49,8 @@ _ADVICE = "Make it again with `segue captioning prepare`"
 
 
 def check_target(folder: Path) -> None:
-    """Refuse to write where something else is.
-
-    Raises:
-        UsageError: `folder` is a file, or holds what `prepare` did not write.
-    """
-    if not folder.exists() and not folder.is_symlink():
-        return
-    if not folder.is_dir():
-        raise UsageError("is not a folder", where=folder, advice="Choose another --out")
-    foreign = sorted({path.name for path in folder.iterdir()} - _ALL)
-    if foreign:
-        raise UsageError(
-            f"holds other things, such as {foreign[0]}",
-            where=folder,
-            advice="Choose a new or empty folder as --out; one that was prepared may be replaced",
-        )
+    """Refuse to write where something else is; raises as `core.files.check_target`."""
+    files.check_target(folder, _ALL.__contains__)
 
 
 def save_prepared(

@@ -15,12 +15,15 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from segue.core.config import Config
+from segue.core.presets import Presets
 from segue.tasks.playlist.ranking import Repeats
 
-__all__ = ["SASREC_PRESETS", "SASRecConfig", "sasrec_preset"]
+__all__ = ["SASREC_PRESETS", "SASRecConfig"]
 
-SASREC_PRESETS = ("sasrec_lfm", "sasrec_original")
-"""Files in the task's `presets/` that state settings of SASRec."""
+SASREC_PRESETS = Presets(
+    Path(__file__).parent.parent / "presets",
+    {name: name for name in ("sasrec_lfm", "sasrec_original")},
+)
 
 
 class SASRecConfig(Config):
@@ -117,9 +120,3 @@ class SASRecConfig(Config):
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas = {self.betas} are not between 0 and 1")
         return self
-
-
-def sasrec_preset(name: str) -> Path:
-    """Return the file of a preset of `SASREC_PRESETS`."""
-    assert name in SASREC_PRESETS
-    return Path(__file__).parent.parent / "presets" / f"{name}.toml"
