@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,7 +107,11 @@ def kill_until_done(
         step = found.step if found else 0
         longest_s *= 1.4 if step in steps else 1.0  # a slow machine needs more time
         steps.add(step)
-        if code == 0 or (kills >= most and len(steps) > 1):
+        if code == 0 and (kills < 3 or len(steps) < 2):
+            # The first run had been slowed down by something else, so this one was killed too late.
+            shutil.rmtree(other)
+            longest_s, kills, steps = longest_s / 4, 0, {0}
+        elif code == 0 or (kills >= most and len(steps) > 1):
             break
     assert trainer.run(other, settings, data) == 0
     assert kills >= 3

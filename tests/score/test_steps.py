@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,22 @@ def test_a_failed_step_leaves_nothing_and_runs_again(tmp_path: Path) -> None:
         Steps(tmp_path).run("mix", 1, fail)
     assert list((tmp_path / "mix").iterdir()) == []
     assert Steps(tmp_path).run("mix", 1, lambda folder: "whole").value == "whole"
+
+
+def test_an_interrupt_while_the_folder_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkdtemp
+
+    def interrupted(**options: object) -> str:
+        made = make(**options)  # type: ignore[call-overload]
+        signal.raise_signal(signal.SIGINT)
+        return str(made)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Steps(tmp_path).run("look", 1, lambda folder: None)
+    assert not list(tmp_path.glob("*/.tmp-*"))
 
 
 def test_a_killed_steps_leftovers_are_cleared(tmp_path: Path) -> None:

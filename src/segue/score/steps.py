@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.core.files import fingerprint, read_json, sync_directory, write_json
+from segue.core.interrupt import undisturbed
 
 __all__ = ["Done", "Steps"]
 
@@ -66,8 +67,10 @@ class Steps:
         else:
             home.parent.mkdir(parents=True, exist_ok=True)
             self._clear_unfinished(home.parent)
-            partial = Path(tempfile.mkdtemp(prefix=".tmp-", dir=home.parent))
+            partial: Path | None = None
             try:
+                with undisturbed():  # a folder whose name is not known yet could not be removed
+                    partial = Path(tempfile.mkdtemp(prefix=".tmp-", dir=home.parent))
                 write_json(partial / "done.json", build(partial))
                 if home.exists():
                     shutil.rmtree(home)
@@ -75,7 +78,8 @@ class Steps:
                 partial.rename(home)
                 sync_directory(home.parent)
             except BaseException:
-                shutil.rmtree(partial, ignore_errors=True)
+                if partial is not None:
+                    shutil.rmtree(partial, ignore_errors=True)
                 raise
             self._forget_old(home.parent)
         value = read_json(home / "done.json")
