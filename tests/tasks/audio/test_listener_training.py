@@ -146,8 +146,8 @@ def test_the_judge_shares_no_clip_with_the_rewards(small: Prepared) -> None:
 def test_which_noise_is_allowed_for(small: Prepared) -> None:
     assert stages.Material(small, config()).noise == 0.25  # what the data say
     assert stages.Material(small, config(assumed_noise=0.1)).noise == 0.1
-    true = stages.EmotionStage(stages.Material(small, config(emotion_labels="true")))
-    noisy = stages.EmotionStage(stages.Material(small, config()))
+    true = stages.EmotionStage(stages.Material(small, config(emotion_labels="clips")))
+    noisy = stages.EmotionStage(stages.Material(small, config(emotion_labels="captions")))
     labels = small.labels("train")["mood"]
     assert (true._labels == labels).all()
     assert 0.6 < (noisy._labels == labels).mean() < 0.95
@@ -157,9 +157,7 @@ def test_the_papers_kind_of_network_trains_on_sound(small: Prepared, tmp_path: P
     """Its own spectrum at its own rate; here in small, with the labels of an EMOPIA-like folder."""
     own = {"hears": "audio", "channels": [4, 4], "hidden": 8, "bands": 32, "sampling_rate": 22050,
            "chunk_seconds": 0.3}  # fmt: skip
-    settings = config(
-        emotion=own, emotion_labels="true", emotion_clips="all", emotion_learning__epochs=10
-    )
+    settings = config(emotion=own, emotion_clips="all", emotion_learning__epochs=10)
     result = train(small, tmp_path / "run", settings)
     assert result["emotion"]["mood_accuracy"] > 0.5
     assert load_emotion(tmp_path / "run").hears == "audio"

@@ -58,6 +58,7 @@ def test_similarity_is_the_cosine_of_each_clip_with_its_own_text(clap: Clap) -> 
     torch.testing.assert_close(found, table.diagonal().detach())
     alone = [clap.similarity(mels(5)[i : i + 1], [texts[i]]) for i in range(5)]
     torch.testing.assert_close(torch.cat(alone), found, atol=1e-6, rtol=0)
+    torch.testing.assert_close(clap.logits(mels(5), texts), clap.scale * table)
     norms = clap.embed_audio(mels(5)).norm(dim=1)
     torch.testing.assert_close(norms, torch.ones(5))
 

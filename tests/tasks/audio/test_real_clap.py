@@ -61,6 +61,8 @@ def test_it_equals_the_models_own_cosine(clap: RealClap, folder: Path, batch: in
     wanted = expected(folder, audio, texts)
     torch.testing.assert_close(found, wanted, atol=1e-5, rtol=0)
     assert batch == 1 or wanted.std() > 1e-3  # not a constant that anything would equal
+    scale = clap.logits(audio, texts).diagonal() / wanted
+    torch.testing.assert_close(scale, scale[:1].expand(batch), rtol=1e-3, atol=0)
 
 
 def test_a_clip_is_paid_the_same_alone_and_in_a_batch(clap: RealClap) -> None:

@@ -48,6 +48,11 @@ class Ear:
     def similarity(self, mel: Tensor, texts: Sequence[str]) -> Tensor:
         return torch.tensor([len(text) / 100 for text in texts]) + mel[:, 0, 0]
 
+    def logits(self, mel: Tensor, texts: Sequence[str]) -> Tensor:
+        """A text that asks for the mood 0 has the logit of the clip, the others 0."""
+        asked = torch.tensor([float("happy" in text) for text in texts])
+        return mel[:, 0, :1] * asked
+
     def log_probabilities(self, mel: Tensor) -> Tensor:
         return torch.log_softmax(mel[:, 0, :1] * torch.arange(4.0), dim=1)
 
@@ -216,6 +221,24 @@ def test_clap_compares_each_clip_with_its_own_prompt() -> None:
     texts = [prompt(text="x" * n) for n in (10, 20)]
     _, parts = build({"clap": 0.5}, EARS)(Clips(None, RATE, texts, mel=torch.zeros(2, 4, 64)))
     np.testing.assert_allclose(parts["clap"], [0.05, 0.1], atol=1e-6)
+
+
+def test_a_prompt_is_picked_out_among_those_that_ask_for_something_else() -> None:
+    """By hand: ten of the forty plain prompts are happy, and each has the logit of the clip."""
+    asked = [
+        prompt(0, text="a happy piano", instrument=0),
+        prompt(2, text="a sad piano", instrument=0),
+        prompt(0, text="something happy"),
+        prompt(None, text="a piano", instrument=0),
+        prompt(None, text="a recording"),
+        prompt(2, text="a sad piano", instrument=0),
+    ]
+    mel = torch.zeros(6, 4, 64)
+    mel[:, 0, 0] = torch.tensor([0.0, 2.0, 3.0, 1.0, 1.0, 9.0])
+    _, parts = build({"retrieval": 1.0}, EARS)(Clips(None, RATE, asked, mel=mel))
+    rivals = [39, 29 + 10 * np.exp(2), 30 * np.exp(-3), 27 + 9 * np.e, 30 + 10 * np.e]
+    expected = [*(-np.log1p(rivals)), -6]  # the last is bounded
+    np.testing.assert_allclose(parts["retrieval"], expected, rtol=1e-6)
 
 
 def test_a_prompt_without_emotion_is_refused() -> None:

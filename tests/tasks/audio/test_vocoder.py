@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segue.tasks.audio import frontend
-from segue.tasks.audio.vocoder import bin_power, griffin_lim, inverse_spectrum, vocode
+from segue.tasks.audio.vocoder import bin_power, griffin_lim, inverse_spectrum, limited, vocode
 from tests.tasks.audio.tiny_nano import tones
 
 
@@ -77,6 +77,18 @@ def test_there_is_no_click_at_the_ends_and_no_clipping() -> None:
     assert float(sound[:, [0, -1]].abs().max()) < 1e-6
     assert float(sound.abs().max()) <= 0.98 + 1e-6
     assert float(sound[2].abs().max()) == pytest.approx(0.98, abs=1e-4)
+
+
+def test_peaks_are_turned_down_and_nothing_else() -> None:
+    loud = torch.full((2, 8000), 0.5)
+    loud[1, 4000] = 3.0
+    found = limited(loud)
+    assert torch.equal(found[0], loud[0])
+    assert float(found.abs().max()) == pytest.approx(0.98, abs=1e-4)
+    changed = torch.nonzero(found[1] != loud[1])
+    assert 4000 - 160 <= int(changed.min()) <= int(changed.max()) <= 4000 + 160
+    # the gain has no step of its own
+    assert float((found[1] / loud[1]).diff().abs().max()) < 0.01
 
 
 def test_silence_is_silent() -> None:

@@ -96,3 +96,8 @@ class Clap(nn.Module):
             rows = torch.tensor([known.index(text) for text in texts], device=mel.device)
             embedded = self.embed_text(known)[rows]
             return (self.embed_audio(mel) * embedded).sum(dim=1)
+
+    def logits(self, mel: Tensor, texts: Sequence[str]) -> Tensor:
+        """Return the scaled cosines of all clips and texts, [B, texts]."""
+        with torch.inference_mode():
+            return self.scale * self.embed_audio(mel) @ self.embed_text(texts).T

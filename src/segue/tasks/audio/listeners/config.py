@@ -105,7 +105,7 @@ class AugmentConfig(Config):
     """Longest stretch of frames that is blotted out."""
     mask_bands: int = Field(8, ge=0)
     """Widest stretch of bands that is blotted out."""
-    vocoder: int = Field(0, ge=0)
+    vocoder: int = Field(1600, ge=0)
     """Training clips that are also heard as the vocoder plays them, every other time; each costs
     .15 s at the start."""
 
@@ -135,9 +135,10 @@ class ListenersConfig(Config):
     emotion_learning: LearningConfig = LearningConfig(epochs=20)
     judge_learning: LearningConfig = LearningConfig(epochs=20, crop_seconds=3.84)
     augment: AugmentConfig = AugmentConfig()
-    emotion_labels: Literal["noisy", "true"] = "noisy"
-    """Which labels the emotion network learns from: those in the captions, wrong ones and all, or
-    the true ones. The judge always learns from the true ones, of the other half of the clips."""
+    emotion_labels: Literal["clips", "captions"] = "clips"
+    """Which moods the emotion network learns: those that the clips have, as EMOPIA's were labelled
+    by people, or those that their captions name, wrong ones and all. The judge always learns from
+    the clips', of the other half of them."""
     emotion_clips: Literal["half", "all"] = "half"
     """Which training clips the emotion network hears: those that the judge does not hear, or all,
     for a classifier that no judge is to check."""

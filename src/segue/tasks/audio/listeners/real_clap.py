@@ -103,6 +103,11 @@ class RealClap:
         """Return the cosine of clip i, sound at `sampling_rate`, and text i, [B]."""
         return (self.embed_audio(audio, self.sampling_rate) * self.embed_text(texts)).sum(dim=1)
 
+    def logits(self, audio: Tensor, texts: Sequence[str]) -> Tensor:
+        """Return the scaled cosines of all clips and texts, [B, texts]."""
+        scale = float(self._model.logit_scale_a.detach().exp())
+        return scale * self.embed_audio(audio, self.sampling_rate) @ self.embed_text(texts).T
+
     def _row(self, text: str) -> Tensor:
         if text not in self._texts:
             if len(self._texts) >= _MOST_TEXTS:

@@ -176,7 +176,7 @@ class EmotionStage(Stage):
 
     def __init__(self, material: Material) -> None:
         data, config = material.data, material.config
-        noisy = config.emotion_labels == "noisy"
+        noisy = config.emotion_labels == "captions"
         self._labels = (data.noisy_labels if noisy else data.labels)("train")["mood"]
         self._noise = (material.noise or 0.0) if noisy else 0.0
         own = np.ones(len(self._labels), bool)

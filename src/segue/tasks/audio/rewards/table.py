@@ -27,6 +27,7 @@ REWARDS: dict[str, str] = {
     "emotion_probability": f"{_HERE}.emotion:emotion_probability",
     "key": f"{_HERE}.music:key",
     "loudness": f"{_HERE}.loudness:loudness",
+    "retrieval": f"{_HERE}.clap:retrieval",
     "silence": f"{_HERE}.penalties:silence",
     "tempo": f"{_HERE}.music:tempo",
 }

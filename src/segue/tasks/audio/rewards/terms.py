@@ -44,6 +44,10 @@ class SimilarityEar(Protocol):
         """Return the cosine of clip i and text i, [B]."""
         ...
 
+    def logits(self, heard: Tensor, texts: Sequence[str], /) -> Tensor:
+        """Return the scaled cosines of all clips and texts, [B, texts]: logits over the texts."""
+        ...
+
 
 class EmotionEar(Protocol):
     """What tells the emotion of sound."""
