@@ -81,6 +81,10 @@ class AdvantageConfig(Config):
     """prompt: rewards remembered of each (original: 16)."""
     least: int = Field(16, ge=1)
     """prompt: with fewer remembered, the batch is compared with (original: 16)."""
+    variety: float = Field(8.0, ge=0)
+    """How firmly the variety of a prompt's clips is held: weight of a clip's distance from its
+    siblings, beside the reward's 1, for each share of the first epoch's distance that is lost, up
+    to 1 (original: 0). Clips without siblings are not changed by it."""
     clip: float = Field(5.0, gt=0)
     """Largest advantage (original: 5)."""
 

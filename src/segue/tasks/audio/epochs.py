@@ -21,8 +21,10 @@ from segue.core.errors import RunError
 from segue.core.seeding import generator
 from segue.tasks.audio import ddpo, one_pass, regression
 from segue.tasks.audio.advantages import PerPrompt, by_batch, by_group
+from segue.tasks.audio.evaluate_metrics import outlines
 from segue.tasks.audio.onpolicy import Played
 from segue.tasks.audio.rollout import Rollout, collect, paid
+from segue.tasks.audio.variety import Variety
 
 if TYPE_CHECKING:
     from segue.rl.rewards import WeightedSum
@@ -62,7 +64,9 @@ class Epochs:
         self._learner, self._config, self._world = learner, config, world
         self._at_once = one_pass.applies(denoiser, config, world)
         self.remembered = PerPrompt(config.advantage.buffer, config.advantage.least)
-        """Rewards of earlier epochs; all that an epoch knows of those before."""
+        """Rewards of earlier epochs; with `variety`, all that an epoch knows of those before."""
+        self.variety = Variety(config.advantage.variety)
+        """Remembers how far apart clips lay at first."""
 
     def play_and_learn(self, epoch: int) -> dict[str, float]:
         """Run one epoch, counted from 1; returns what is logged, the same in every process.
@@ -82,11 +86,15 @@ class Epochs:
         columns = paid(self._denoiser, self._reward, played.clean, own, config.sample)
         earned = world.merge(columns, mine, n)
         self._refuse_odd(earned, prompts, epoch)
-        gains = self._advantages([p.text for p in prompts], earned[:, 0])
+        texts = [p.text for p in prompts]
+        gains = self._advantages(texts, earned[:, 0])
         found = {
             "reward": float(earned[:, 0].mean()),
             "reward_std": float(earned[:, 0].std()),
         }
+        if config.advantage.variety:
+            apart, told = self.variety(texts, world.merge(self._outlines(played), mine, n))
+            gains, found = gains + apart, found | told
         if len(self._reward.parts) > 1:
             for name, column in zip(self._reward.parts, earned[:, 1:].T, strict=True):
                 found[f"reward_{name}"] = float(column.mean())
@@ -99,6 +107,14 @@ class Epochs:
             return one_pass.play(self._denoiser, prompts, seeds, config, steps)
         weights = ddpo.element_weights(self._denoiser, config.update)
         return collect(self._denoiser, prompts, seeds, config.sample, config.precision, weights)
+
+    def _outlines(self, played: Rollout | Played) -> Floats:
+        """Return what own clips are like, [own, d]: their spectra, or latents without a meaning."""
+        tell = getattr(self._denoiser, "predict_mel", None)
+        if tell is None:
+            return np.asarray(played.clean.flatten(1).double().cpu().numpy())
+        with torch.no_grad():
+            return outlines(tell(played.clean, self._config.sample.seconds))
 
     def _learn(
         self,

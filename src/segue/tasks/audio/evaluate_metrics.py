@@ -38,6 +38,7 @@ __all__ = [
     "loudness_lufs",
     "mean_distance",
     "outlines",
+    "pairwise_distances",
     "two_way_interval",
     "vendi_score",
 ]
@@ -99,14 +100,16 @@ def vendi_score(embeddings: ArrayLike, centre: ArrayLike | None = None) -> float
 
 def mean_distance(embeddings: ArrayLike) -> float:
     """Return the mean Euclidean distance of all pairs of clips; 0 for a single one."""
-    rows = _rows(embeddings, "generated")
-    n = len(rows)
-    if n < 2:
-        return 0.0
+    n = len(rows := _rows(embeddings, "generated"))
+    return float(pairwise_distances(rows).sum() / (n * (n - 1))) if n > 1 else 0.0
+
+
+def pairwise_distances(rows: Floats) -> Floats:
+    """Return the Euclidean distances between all rows, [n, n] of [n, D]."""
     squares = (rows**2).sum(axis=1)
     between = np.clip(squares[:, None] + squares[None] - 2.0 * rows @ rows.T, 0.0, None)
     np.fill_diagonal(between, 0.0)
-    return float(np.sqrt(between).sum() / (n * (n - 1)))
+    return np.asarray(np.sqrt(between))
 
 
 def outlines(mel: torch.Tensor) -> Floats:
