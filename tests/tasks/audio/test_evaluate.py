@@ -101,10 +101,12 @@ def test_every_player_has_a_row_in_every_kind(found: Evaluation) -> None:
     assert list(found.tables) == ["seen words", "unseen pairs"]
     for table in found.tables.values():
         roles = {row.model: row.role for row in table.rows}
-        guided = next(name for name in roles if "guidance" in name)
+        guided = next(name for name in roles if "base, guidance" in name)
+        both = next(name for name in roles if "emotion, guidance" in name)
         best = next(name for name in roles if "best of" in name)
         assert roles == {
             "base": "prior", guided: "baseline", best: "baseline", "emotion": "tuned",
+            both: "tuned",
             "weighted (reward-weighted)": "baseline", "real clips": "bound",
         }  # fmt: skip
         assert table.seeds == (0, 1)
@@ -163,7 +165,7 @@ def test_it_is_written_and_can_be_heard(
     assert kept["kinds"]["seen words"]["rows"] == kept["rows"]
     assert kept["over_runs"]["unseen pairs"]["emotion"]["clap"][0] > 0
     page = written[1].read_text()
-    assert page.count("<audio") == 3 * 2  # base beside tuned
+    assert page.count("<audio") == 3 * 3  # base beside tuned, without and with guidance
     results.print_evaluation(found)
     text = capsys.readouterr().out
     assert "unseen pairs: emotion - base" in text

@@ -115,20 +115,24 @@ class Contest:
         self._facts: dict[str, Any] = {}
         self._real = self._hear_real()
         rows = 1 + sum(len(group.folders) for group in self._tuned)
-        self._work = rows + 2.0 * bool(config.guidances) + 4.0 * (config.best_of != 1)
+        guided = bool(config.guidances) * (1 + sum(g.role == "tuned" for g in self._tuned))
+        self._work = rows + 2.0 * guided + 4.0 * (config.best_of != 1)
 
     def hold(self) -> None:
         """Let everybody play."""
         config = self._config
         self._add(BASE, "prior", self._base, self._sampling)
         if config.guidances:
-            self._guided()
+            self._guided(BASE, "baseline", self._base)
         if config.best_of != 1:
             self._best_of()
         for group in self._tuned:
             for folder in group.folders:
                 tuned = open_player(folder, device=config.device).denoiser
                 self._add(group.name, group.role, tuned, self._sampling)
+                first = group.role == "tuned" and folder == group.folders[0]
+                if config.guidances and first:
+                    self._guided(group.name, group.role, tuned)
 
     def tables(self) -> dict[str, EvaluationTable]:
         """Return kind -> table."""
@@ -228,19 +232,23 @@ class Contest:
                 for i in self._places(kind)
             }
 
-    def _guided(self) -> None:
-        """Add the base model with the guidance that earns most on validation prompts."""
+    def _guided(self, row: str, role: Role, denoiser: Denoiser) -> None:
+        """Add a player with the guidance that earns most on validation prompts."""
         config = self._config
         asked = prompt_set(_VALIDATED, config.validation, "validation")
         seeds = seeds_of(config.seed, "validation", len(asked))
         share = self._share_of(len(asked) * len(config.guidances), float(len(config.kinds)))
         best, earned = choose_guidance(
-            self._base, asked, seeds, config.seconds, self._sampling, self._reward,
+            denoiser, asked, seeds, config.seconds, self._sampling, self._reward,
             config.guidances, advance=share,
         )  # fmt: skip
-        self._facts["guidance_validation"] = {f"{k:g}": v for k, v in earned.items()}
+        told = self._facts.setdefault("guidance_validation", {})
+        told[row] = {f"{k:g}": v for k, v in earned.items()}
+        if best == self._sampling.guidance:
+            self._notes.append(f"no other guidance was better for '{row}'")
+            return
         settings = self._sampling.model_copy(update={"guidance": best})
-        self._add(f"{BASE}, guidance {best:g}", "baseline", self._base, settings)
+        self._add(f"{row}, guidance {best:g}", role, denoiser, settings)
 
     def _best_of(self) -> None:
         """Add the base model's best clips by the reward."""

@@ -36,8 +36,8 @@ class EvaluateConfig(Config):
     best_of_most: int = Field(16, ge=2)
     """N at most, where it is computed."""
     guidances: tuple[float, ...] = (1.0, 1.5, 2.0, 3.0, 4.5, 7.0)
-    """Scales of which one is chosen for the base model on validation prompts; none leaves the row
-    out."""
+    """Scales of which one is chosen on validation prompts for the base model and, apart, for the
+    first run of each tuning; none leaves these rows out."""
     validation: int = Field(24, ge=1)
     """Prompts on which it is chosen."""
     gallery: int = Field(12, ge=0)
