@@ -6,22 +6,23 @@ the identity of that model, and the hash of the weights. `players` reads both.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segue.core.files import atomic_write, write_json
+from segue.rl.weights import WeightFiles
 
 if TYPE_CHECKING:
     import torch
 
     from segue.tasks.audio.models.base import Denoiser
 
-__all__ = ["write_adapter"]
+__all__ = ["ADAPTER_FILES", "write_adapter"]
 
 FORMAT = 1
 """Number of the shape of the JSON file; raised when a key changes its meaning."""
+ADAPTER_FILES = WeightFiles("adapter", what="adapter", maker="`segue audio tune`", format=FORMAT)
+"""What a folder of `tune` has."""
 
 
 def write_adapter(
@@ -42,21 +43,11 @@ def write_adapter(
         alpha: its scale is alpha / rank.
         facts: what else the JSON file says.
     """
-    from safetensors.torch import save
-
-    content = save({name: value.contiguous() for name, value in arrays.items()})
-    digest = hashlib.sha256(content).hexdigest()
-    atomic_write(folder / "adapter.safetensors", content)
-    write_json(
-        folder / "adapter.json",
-        {
-            "format": FORMAT,
-            "base": denoiser.name,
-            "identity": denoiser.identity,
-            "rank": rank,
-            "alpha": alpha,
-            "sha256": digest,
-            **facts,
-        },
-    )
-    return digest
+    own = {
+        "format": FORMAT,
+        "base": denoiser.name,
+        "identity": denoiser.identity,
+        "rank": rank,
+        "alpha": alpha,
+    }
+    return ADAPTER_FILES.write(folder, arrays, own, facts)

@@ -12,16 +12,15 @@ An adapter fits one base model; its identity is checked, so that no other model 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segue.core.errors import DataError, MissingModel, RunError, UsageError
-from segue.core.files import read_json
+from segue.core.errors import MissingModel, RunError, UsageError
 from segue.core.names import nearest
+from segue.tasks.audio.adapter_file import ADAPTER_FILES
 
 if TYPE_CHECKING:
     import torch
@@ -259,37 +258,12 @@ def read_adapter(folder: Path) -> Adapter:
         MissingModel: there is none.
         DataError: it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    weights = f"{ADAPTER}.safetensors"
-    try:
-        facts = read_json(folder / f"{ADAPTER}.json")
-        content = (folder / weights).read_bytes()
-        rank, alpha = int(facts["rank"]), float(facts["alpha"])
-        base, expected = str(facts["identity"]), str(facts["sha256"])
-    except FileNotFoundError as error:
-        raise MissingModel(
-            f"no adapter here: {Path(str(error.filename)).name} is missing",
-            where=folder,
-            advice="Make one with `segue audio tune`",
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{ADAPTER}.json is damaged: {error!r}", where=folder) from None
-    digest = hashlib.sha256(content).hexdigest()
-    if digest != expected:
-        raise DataError(
-            f"{weights} is damaged: its content is not what was written",
-            where=folder,
-            advice="Make it again with `segue audio tune`",
-        )
-    try:
-        arrays = load(content)
-    except (SafetensorError, ValueError) as error:
-        raise DataError(f"{weights} is damaged: {error}", where=folder) from None
+    stored = ADAPTER_FILES.read(folder)
+    with stored.parsing() as facts:
+        rank, alpha, base = int(facts["rank"]), float(facts["alpha"]), str(facts["identity"])
     return Adapter(
         folder=folder, name=folder.resolve().name, rank=rank, alpha=alpha, base=base,
-        sha256=digest, arrays=arrays, facts=facts,
+        sha256=stored.sha256, arrays=stored.tensors(), facts=facts,
     )  # fmt: skip
 
 

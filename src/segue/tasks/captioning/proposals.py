@@ -9,7 +9,6 @@ Letters: `M` events, `N` people's events.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
-from segue.core.errors import DataError, MissingModel
-from segue.core.files import atomic_write, read_json, write_json
+from segue.core.errors import DataError
+from segue.rl.weights import WeightFiles
 from segue.tasks.captioning.batches import streams_of
 from segue.tasks.captioning.data.feature_source import Rows, collate
 from segue.tasks.captioning.models.proposals import ProposalConfig, ProposalNetwork, events
@@ -37,7 +36,11 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
-_WEIGHTS, _FACTS = "proposals.safetensors", "proposals.json"
+_FILES = WeightFiles(
+    "proposals",
+    what="proposal network",
+    maker="`pretrain --proposals`; --segments shots needs none",
+)
 _SPLINTER_S = 0.2
 
 
@@ -190,20 +193,8 @@ def found_share(proposed: Sequence[ArrayLike], true: Sequence[ArrayLike], tiou: 
 
 def save_proposals(folder: Path, network: ProposalNetwork, facts: dict[str, Any]) -> None:
     """Write a proposal network into `folder`: weights, sizes, and the hash that guards them."""
-    from safetensors.torch import save
-
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
-    content = save(state)
-    atomic_write(folder / _WEIGHTS, content)
-    write_json(
-        folder / _FACTS,
-        {
-            "network": network.config.model_dump(mode="json"),
-            "sha256": hashlib.sha256(content).hexdigest(),
-            **facts,
-        },
-    )
+    own = {"network": network.config.model_dump(mode="json")}
+    _FILES.write(folder, network.state_dict(), own, facts)
 
 
 def load_proposals(folder: Path) -> StoredProposals:
@@ -213,28 +204,9 @@ def load_proposals(folder: Path) -> StoredProposals:
         MissingModel: there is none.
         DataError: it is damaged.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
-    try:
-        facts = read_json(folder / _FACTS)
-        content = (folder / _WEIGHTS).read_bytes()
-        expected, sizes = facts["sha256"], facts["network"]
-    except FileNotFoundError as error:
-        raise MissingModel(
-            f"no proposal network here: {Path(str(error.filename)).name} is missing",
-            where=folder,
-            advice="Make one with `pretrain --proposals`; --segments shots needs none",
-        ) from None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{_FACTS} is damaged: {error!r}", where=folder) from None
-    if hashlib.sha256(content).hexdigest() != expected:
-        raise DataError(f"{_WEIGHTS} is damaged: its content is not what was written", where=folder)
-    network = ProposalNetwork(ProposalConfig.parse(sizes, str(folder / _FACTS)))
-    try:
-        network.load_state_dict(load(content))
-    except (RuntimeError, SafetensorError) as error:
-        raise DataError(
-            f"{_WEIGHTS} does not fit its sizes: {str(error).splitlines()[0]}", where=folder
-        ) from None
-    return StoredProposals(network=network.eval(), facts=facts, sha256=expected)
+    stored = _FILES.read(folder)
+    with stored.parsing() as facts:
+        config = ProposalConfig.parse(facts["network"])
+    network = ProposalNetwork(config)
+    stored.fill(network)
+    return StoredProposals(network=network, facts=facts, sha256=stored.sha256)

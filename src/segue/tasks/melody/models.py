@@ -7,7 +7,6 @@ Psi and G tunings; `shipped(name)` reads one.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from pydantic import field_validator
 
 from segue.core.config import Config
-from segue.core.errors import ConfigError, MissingModel, RunError
-from segue.core.files import atomic_write, read_json, write_json
+from segue.core.errors import ConfigError, RunError
 from segue.core.names import unknown
+from segue.rl.weights import WeightFiles
 from segue.tasks.melody.lstm import LstmPlayer, Player
 
 if TYPE_CHECKING:
@@ -50,7 +49,6 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 """Where the shipped models lie."""
 FORMAT = 1
 """Raised whenever the arrays change their meaning."""
-_LARGEST = 64 * 1024 * 1024
 
 
 class NetworkConfig(Config):
@@ -143,19 +141,8 @@ def save_model(
     name: str = MODEL,
 ) -> None:
     """Write a model; equal arguments give equal bytes."""
-    from safetensors.numpy import save
-
-    data = save({key: np.ascontiguousarray(arrays[key]) for key in sorted(arrays)})
-    atomic_write(folder / f"{name}.safetensors", data)
-    write_json(
-        folder / f"{name}.json",
-        {
-            "format": FORMAT,
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "network": network.model_dump(mode="json") | {"layers": list(network.sizes)},
-            **facts,
-        },
-    )
+    sizes = network.model_dump(mode="json") | {"layers": list(network.sizes)}
+    _files(name).write(folder, arrays, {"format": FORMAT}, {"network": sizes, **facts})
 
 
 def load_model(folder: Path, name: str = MODEL) -> StoredModel:
@@ -169,41 +156,16 @@ def load_model(folder: Path, name: str = MODEL) -> StoredModel:
         MissingModel: the folder has none.
         RunError: it is damaged, or of another format or kind.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    weights, manifest = folder / f"{name}.safetensors", folder / f"{name}.json"
-    if not weights.is_file() or not manifest.is_file():
-        raise MissingModel(
-            f"no note RNN here: {weights.name} and {manifest.name} are needed",
-            where=folder,
-            advice="Train one with `segue melody pretrain --run RUN`, or leave the run out: "
-            "one ships with Segue",
-        )
-    try:
-        facts = read_json(manifest)
-        if weights.stat().st_size > _LARGEST:
-            raise RunError(f"larger than {_LARGEST} bytes", where=weights)
-        data = weights.read_bytes()
-        if facts["format"] != FORMAT:
-            raise RunError(
-                f"a model of format {facts['format']}, this version reads {FORMAT}", where=manifest
-            )
-        network = NetworkConfig.parse(facts["network"], str(manifest))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"cannot read this model: {error!r}", where=manifest) from None
-    except ConfigError as error:
-        raise RunError(f"a model of another kind: {error.what}", where=manifest) from None
-    if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
-        raise RunError("the weights do not match their SHA-256", where=weights)
-    try:
-        arrays = load(data)
-    except SafetensorError as error:
-        raise RunError(f"not a safetensors file: {error}", where=weights) from None
+    files = _files(name)
+    stored = files.read(folder)
+    with stored.parsing() as facts:
+        network = NetworkConfig.parse(facts["network"])
+    arrays = stored.arrays()
     if not all(np.isfinite(a).all() and a.dtype == np.float32 for a in arrays.values()):
-        raise RunError("weights that are not finite float32 numbers", where=weights)
-    where = folder.name if name == MODEL else name
-    return StoredModel(network=network, arrays=arrays, facts=facts, name=where)
+        where = folder / files.weights_file
+        raise RunError("weights that are not finite float32 numbers", where=where)
+    told = folder.name if name == MODEL else name
+    return StoredModel(network=network, arrays=arrays, facts=facts, name=told)
 
 
 def shipped(name: str) -> StoredModel:
@@ -215,3 +177,14 @@ def shipped(name: str) -> StoredModel:
     if name not in SHIPPED:
         raise unknown("shipped model", name, SHIPPED)
     return load_model(WEIGHTS_FOLDER, name)
+
+
+def _files(name: str) -> WeightFiles:
+    return WeightFiles(
+        name,
+        what="note RNN",
+        maker="`segue melody pretrain --run RUN`, or leave the run out: one ships with Segue",
+        format=FORMAT,
+        largest_bytes=64 * 1024 * 1024,
+        error=RunError,
+    )

@@ -7,15 +7,14 @@ of the weights. `shipped_policy` is the one that comes with the package; it serv
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from segue.core.errors import MissingModel, RunError
-from segue.core.files import atomic_write, read_json, write_json
+from segue.core.errors import RunError
 from segue.rl.pointer import Narrow, NumpyPointer, PointerConfig
+from segue.rl.weights import WeightFiles
 from segue.tasks.soundtrack.features import CANDIDATE_NUMBERS, STATE_NUMBERS
 
 if TYPE_CHECKING:
@@ -35,8 +34,14 @@ WEIGHTS_FOLDER = Path(__file__).parent / "weights"
 FORMAT = 1
 """Raised whenever the numbers that a policy sees change their meaning."""
 
-_WEIGHTS, _FACTS = "policy.safetensors", "policy.json"
-_LARGEST = 2 * 1024 * 1024
+_FILES = WeightFiles(
+    "policy",
+    what="policy",
+    maker="`segue soundtrack tune --run RUN`, or use the agent `policy`",
+    format=FORMAT,
+    largest_bytes=2 * 1024 * 1024,
+    error=RunError,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,22 +77,13 @@ def save_policy(
         n_candidates: candidates of a segment.
         facts: JSON-like values about the training: command, data, seeds, results.
     """
-    from safetensors.numpy import save
-
     NumpyPointer(arrays)  # refuses what could not be read again
-    data = save({name: arrays[name] for name in sorted(arrays)})
-    atomic_write(folder / _WEIGHTS, data)
-    write_json(
-        folder / _FACTS,
-        {
-            "format": FORMAT,
-            "sha256": hashlib.sha256(data).hexdigest(),
-            "n_candidates": n_candidates,
-            "candidate_numbers": list(CANDIDATE_NUMBERS),
-            "state_numbers": list(STATE_NUMBERS),
-            **facts,
-        },
-    )
+    seen = {
+        "n_candidates": n_candidates,
+        "candidate_numbers": list(CANDIDATE_NUMBERS),
+        "state_numbers": list(STATE_NUMBERS),
+    }
+    _FILES.write(folder, arrays, {"format": FORMAT}, {**seen, **facts})
 
 
 def load_policy(folder: Path) -> StoredPolicy:
@@ -97,38 +93,14 @@ def load_policy(folder: Path) -> StoredPolicy:
         MissingModel: the folder has none.
         RunError: it is damaged, or was trained on other numbers than this version computes.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    weights, manifest = folder / _WEIGHTS, folder / _FACTS
-    if not weights.is_file() or not manifest.is_file():
-        raise MissingModel(
-            f"no policy here: {_WEIGHTS} and {_FACTS} are needed",
-            where=folder,
-            advice="Train one with `segue soundtrack tune --run RUN`, or use the agent `policy`",
-        )
-    try:
-        facts = read_json(manifest)
-        if weights.stat().st_size > _LARGEST:
-            raise RunError(f"larger than {_LARGEST} bytes", where=weights)
-        data = weights.read_bytes()
+    stored = _FILES.read(folder)
+    with stored.parsing() as facts:
         n_candidates = int(facts["n_candidates"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"cannot read this policy: {error!r}", where=folder) from None
-    if facts.get("format") != FORMAT:
-        raise RunError(
-            f"a policy of format {facts.get('format')}, this version reads {FORMAT}",
-            where=manifest,
-            advice="Train it again, or use the version that wrote it (versions.json)",
-        )
-    if hashlib.sha256(data).hexdigest() != facts.get("sha256"):
-        raise RunError("the weights do not match their SHA-256", where=weights)
     if not 1 <= n_candidates <= 1000:
-        raise RunError(f"{n_candidates} candidates are impossible", where=manifest)
-    try:
-        network = NumpyPointer(load(data))
-    except SafetensorError as error:
-        raise RunError(f"not a safetensors file: {error}", where=weights) from None
+        raise RunError(
+            f"{n_candidates} candidates are impossible", where=folder / _FILES.facts_file
+        )
+    network = NumpyPointer(stored.arrays())
     if (network.candidate_numbers, network.state_numbers) != (
         len(CANDIDATE_NUMBERS),
         len(STATE_NUMBERS),
@@ -136,7 +108,7 @@ def load_policy(folder: Path) -> StoredPolicy:
         raise RunError(
             f"sees {network.candidate_numbers} and {network.state_numbers} numbers, "
             f"not {len(CANDIDATE_NUMBERS)} and {len(STATE_NUMBERS)}",
-            where=weights,
+            where=folder / _FILES.weights_file,
         )
     return StoredPolicy(network=network, n_candidates=n_candidates, facts=facts)
 

@@ -146,9 +146,9 @@ def _list(folder: Path) -> None:
         (_flip, "SHA-256"),
         (_edit(format=99), "format 99"),
         (_edit(n_candidates=0), "0 candidates"),
-        (_edit(n_candidates="x"), "cannot read"),
-        (_garble, "cannot read"),
-        (_list, "cannot read"),
+        (_edit(n_candidates="x"), r"policy\.json is damaged"),
+        (_garble, r"policy\.json is damaged"),
+        (_list, r"policy\.json is damaged"),
     ],
 )
 def test_a_damaged_policy_is_refused(tmp_path: Path, damage: Any, message: str) -> None:

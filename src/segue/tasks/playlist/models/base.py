@@ -7,7 +7,6 @@ model that has a faster way to them overrides it.
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.config import Config
-from segue.core.errors import DataError, MissingModel
-from segue.core.files import atomic_write, read_json, write_json
+from segue.core.errors import DataError
 from segue.core.progress import Advance, silent
+from segue.rl.weights import WeightFiles
 from segue.tasks.playlist.agents import AGENTS
 from segue.tasks.playlist.models import MODELS
 from segue.tasks.playlist.ranking import Repeats, Scores, mid_ranks, top_tracks
@@ -139,19 +138,12 @@ class Recommender(ABC):
 
     def save(self, folder: Path) -> None:
         """Write model.safetensors and model.json into `folder`."""
-        from safetensors.numpy import save
-
-        folder.mkdir(parents=True, exist_ok=True)
-        kept = {name: np.ascontiguousarray(value) for name, value in self.arrays().items()}
-        content = save(kept)
-        atomic_write(folder / "model.safetensors", content)
-        facts = {
+        own = {
             "name": self.known_as(),
             "settings": self.config.model_dump(mode="json"),
             "n_tracks": self.n_tracks,
-            "sha256": hashlib.sha256(content).hexdigest(),
         }
-        write_json(folder / "model.json", facts)
+        self._files().write(folder, self.arrays(), own, {})
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -161,31 +153,18 @@ class Recommender(ABC):
             MissingModel: there is no model in `folder`.
             DataError: it is damaged, or is another model.
         """
-        from safetensors.numpy import load
-
-        try:
-            facts = read_json(folder / "model.json")
-            content = (folder / "model.safetensors").read_bytes()
-        except FileNotFoundError as error:
-            raise MissingModel(
-                f"no {cls.name} model here: {Path(str(error.filename)).name} is missing",
-                where=folder,
-                advice="Make one with `segue playlist pretrain`",
-            ) from None
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot read this model: {error}", where=folder) from None
-        if not isinstance(facts, dict) or facts.get("name") != cls.known_as():
+        stored = cls._files().read(folder)
+        if stored.facts.get("name") != cls.known_as():
             raise DataError(f"this is not a {cls.name} model", where=folder)
-        if hashlib.sha256(content).hexdigest() != facts.get("sha256"):
-            raise DataError(
-                "model.safetensors is damaged: its content is not what was written",
-                where=folder,
-                advice="Make it again with `segue playlist pretrain`",
-            )
-        model = cls(cls.config_type.parse(facts["settings"], str(folder / "model.json")))
-        model.n_tracks = int(facts["n_tracks"])
-        model.restore(load(content))
+        with stored.parsing() as facts:
+            model = cls(cls.config_type.parse(facts["settings"]))
+            model.n_tracks = int(facts["n_tracks"])
+        model.restore(stored.arrays())
         return model
+
+    @classmethod
+    def _files(cls) -> WeightFiles:
+        return WeightFiles("model", what=f"{cls.name} model", maker="`segue playlist pretrain`")
 
 
 def _batches(queries: Sessions) -> list[Sessions]:
