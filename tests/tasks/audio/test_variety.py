@@ -22,13 +22,19 @@ def test_the_weight_is_what_has_been_lost():
     gains, told = variety(prompts, rows)
     assert gains.tolist() == [0.0] * 8
     assert told["variety"] == pytest.approx(from_siblings(prompts, rows).mean())
-    gains, told = variety(prompts, 0.9 * rows)
+    gains, told = variety(prompts, 0.5 * rows)  # a tenth is lost, of the mean over epochs
     assert told["variety_weight"] == pytest.approx(0.4)
     assert gains == pytest.approx(0.4 * by_group(prompts, from_siblings(prompts, rows)))
     assert np.argmax(gains[:4]) == np.argmax(from_siblings(prompts, rows)[:4])
+    # what goes on from its state goes on alike
+    again = Variety(4.0)
+    again.load(variety.state())
+    told = variety(prompts, 0.4 * rows)[1]
+    assert again(prompts, 0.4 * rows)[1] == told
+    assert told["variety_weight"] == pytest.approx(4 * (1 - 0.8 * 0.9 - 0.2 * 0.4))
     # it never counts for more than the reward, and clips that lie further apart cost nothing
-    assert variety(prompts, 0.1 * rows)[1]["variety_weight"] == 1.0
-    assert variety(prompts, 1.1 * rows)[0].tolist() == [0.0] * 8
+    assert variety(prompts, 0.0 * rows)[1]["variety_weight"] == 1.0
+    assert variety(prompts, 3.0 * rows)[0].tolist() == [0.0] * 8
 
 
 def test_clips_that_were_always_alike_and_single_ones_change_nothing():

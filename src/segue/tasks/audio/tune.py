@@ -226,7 +226,7 @@ class _Tuner:
             "best_layout": best_layout,
             "monitor": self._monitor.state(),
             "remembered": self._epochs.remembered.state(),
-            "variety": self._epochs.variety.first,
+            "variety": self._epochs.variety.state(),
         }
         self._run.save(epoch, {"torch": arrays, "best": best}, state)
         self._write(epoch)  # so that a run that fails later can be played up to here
@@ -237,7 +237,7 @@ class _Tuner:
         self._best = from_arrays(checkpoint.arrays.get("best", {}), state["best_layout"])
         self._monitor.load(state["monitor"])
         self._epochs.remembered.load(state["remembered"])
-        self._epochs.variety.first = float(state["variety"])
+        self._epochs.variety.load(state["variety"])
 
     def _write(self, epoch: int) -> dict[str, Any]:
         """Write the adapter that is best so far; returns what is said of it."""

@@ -24,6 +24,8 @@ __all__ = ["Variety", "from_siblings"]
 
 Floats = NDArray[np.float64]
 
+_MEMORY = 0.8
+"""Decay of the mean over epochs: each draws other prompts, some of which are more varied."""
 _MOST = 1.0
 """Weight of the distances at most: then they count as much as the reward."""
 
@@ -37,8 +39,7 @@ class Variety:
 
     def __init__(self, strength: float) -> None:
         self._strength = strength
-        self.first = 0.0
-        """Mean distance of siblings in the first epoch; 0 before it."""
+        self._first = self._lately = 0.0
 
     def __call__(self, prompts: Sequence[str], outlines: Floats) -> tuple[Floats, dict[str, float]]:
         """Return advantages, [B], and what is logged.
@@ -49,10 +50,20 @@ class Variety:
         """
         apart = from_siblings(prompts, outlines)
         mean = float(apart.mean())
-        self.first = self.first or mean
-        lost = 1.0 - mean / self.first if self.first else 0.0
+        if not self._first:
+            self._first = self._lately = mean
+        self._lately = _MEMORY * self._lately + (1.0 - _MEMORY) * mean
+        lost = 1.0 - self._lately / self._first if self._first else 0.0
         weight = float(np.clip(self._strength * lost, 0.0, _MOST))
         return weight * by_group(prompts, apart), {"variety": mean, "variety_weight": weight}
+
+    def state(self) -> dict[str, float]:
+        """Return what is remembered: mean distances of the first epoch, and of late."""
+        return {"first": self._first, "lately": self._lately}
+
+    def load(self, state: dict[str, float]) -> None:
+        """Take what `state` returned."""
+        self._first, self._lately = state["first"], state["lately"]
 
 
 def from_siblings(prompts: Sequence[str], outlines: Floats) -> Floats:
