@@ -152,6 +152,23 @@ def test_weights_of_other_shapes_and_names_are_refused(tmp_path: Path) -> None:
         stored.fill(torch.nn.Sequential(small()))
 
 
+def test_numbers_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    network = small()
+    with torch.no_grad():
+        network.bias[1] = float("nan")
+    FILES.write(tmp_path, network.state_dict(), HEAD, FACTS)
+    with pytest.raises(DataError, match=r"net\.safetensors is damaged: 'bias' holds numbers"):
+        FILES.read(tmp_path).fill(small())
+
+
+def test_what_fails_while_weights_are_taken_is_told_as_their_damage(tmp_path: Path) -> None:
+    written(tmp_path)
+    stored = FILES.read(tmp_path)
+    message = r"net\.safetensors does not fit its sizes: KeyError"
+    with pytest.raises(DataError, match=message), stored.fitting():
+        stored.arrays()["lost"]
+
+
 def test_another_format_is_refused_and_none_is_the_first(tmp_path: Path) -> None:
     written(tmp_path)
     changed(tmp_path, format=3)

@@ -196,17 +196,27 @@ class StoredWeights:
         """Put the weights into a network of the same names and shapes, in evaluation mode.
 
         Raises:
-            SegueError: `files.error`, where names or shapes are others.
+            SegueError: `files.error`, where names or shapes are others, or a number is not finite.
         """
-        tensors = self.tensors()
-        try:
+        tensors, name = self.tensors(), self.files.weights_file
+        for key, value in tensors.items():
+            if not value.isfinite().all():
+                what = f"{name} is damaged: '{key}' holds numbers that are not finite"
+                raise self.files.damaged(self.folder, what)
+        with self.fitting():
             network.load_state_dict(tensors)
-        except RuntimeError as error:
+        network.eval()
+
+    @contextmanager
+    def fitting(self) -> Iterator[None]:
+        """Tell what fails while the block takes the weights as damage of their file."""
+        try:
+            yield
+        except (RuntimeError, KeyError, ValueError) as error:
             # torch's first line names the class of the network only
-            told = textwrap.shorten(str(error).partition("\n")[2] or str(error), 200)
+            told = textwrap.shorten(str(error).partition("\n")[2] or repr(error), 200)
             what = f"{self.files.weights_file} does not fit its sizes: {told}"
             raise self.files.damaged(self.folder, what) from None
-        network.eval()
 
     def _unpacked(self, load: Callable[[bytes], dict[str, Any]]) -> dict[str, Any]:
         from safetensors import SafetensorError

@@ -159,7 +159,9 @@ class Recommender(ABC):
         with stored.parsing() as facts:
             model = cls(cls.config_type.parse(facts["settings"]))
             model.n_tracks = int(facts["n_tracks"])
-        model.restore(stored.arrays())
+        arrays = stored.arrays()
+        with stored.fitting():
+            model.restore(arrays)
         return model
 
     @classmethod
