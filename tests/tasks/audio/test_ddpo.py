@@ -62,7 +62,10 @@ def oracle(model, rollout, trained, advantages, config):
             log_p = torch.distributions.Normal(mean, sigma).log_prob(x_p).mean()
             ratio = torch.exp(log_p - rollout.log_prob[i, k])
             low, high = 1 - config.clip_range, 1 + config.clip_range
-            total = total + torch.max(
+            weight = config.step_discount**k / np.mean(
+                [config.step_discount**j for j in range(STEPS - config.skip_last)]
+            )
+            total = total + weight * torch.max(
                 -advantages[i] * ratio, -advantages[i] * torch.clamp(ratio, low, high)
             )
             if config.base_penalty:
@@ -90,10 +93,12 @@ def parts(model, rollout, trained, advantages, config, clips=None):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("penalty", [0.0, 0.5])
+@pytest.mark.parametrize(("penalty", "discount"), [(0.0, 1.0), (0.5, 0.6)])
 @pytest.mark.parametrize("moved", [False, True])
-def test_loss_and_gradient_equal_an_oracle(model, rollout, moved, penalty):
-    config = UpdateConfig(clip_range=1e-2, base_penalty=penalty, rows=7)
+def test_loss_and_gradient_equal_an_oracle(model, rollout, moved, penalty, discount):
+    config = UpdateConfig(
+        clip_range=1e-2, base_penalty=penalty, rows=7, step_discount=discount, skip_last=2
+    )
     rng = np.random.default_rng(0)
     trained = ddpo.trained_steps(config, STEPS, 4, rng)
     advantages = torch.tensor([1.5, -0.5, 0.2, -2.0])

@@ -130,7 +130,7 @@ def once(
     [
         {},
         {"sample": {"guidance": 1.0}, "update": {"window": 2, "density": "mean"}},
-        {"update": {"rows": 2}, "advantage": {"mode": "group"}},
+        {"update": {"rows": 2, "step_discount": 1.0}, "advantage": {"mode": "group"}},
     ],
 )
 def test_it_equals_the_ordinary_way(

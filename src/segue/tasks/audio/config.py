@@ -115,6 +115,9 @@ class UpdateConfig(Config):
     """Share of the steps, drawn for each clip, that are trained (original: 1)."""
     window: int | None = Field(None, ge=1)
     """Steps in a row, drawn for each epoch, that are trained; by default there is no window."""
+    step_discount: float = Field(0.3, gt=0, le=1)
+    """ddpo: weight of each step against the one before it (original: 1). What a clip will be is
+    decided in its first, noisiest steps; of later ones the gradient is mostly noise."""
     skip_last: int = Field(4, ge=0)
     """Last steps, of the least noise, that are never trained (original: 0)."""
     base_penalty: float = Field(0.002, ge=0)

@@ -2,11 +2,11 @@
 
 For clip i and step k with ratio r = exp(log p_new - log p_old) and the clip's advantage A,
 
-    loss = mean over (i, k) of max(-A r, -A clamp(r, 1 - c, 1 + c)) + w distance to the base
+    loss = mean over (i, k) of g(k) max(-A r, -A clamp(r, 1 - c, 1 + c)) + w distance to the base
 
-The distance compares the outputs with and without the adapter; there is no second copy of the
-model. Rows of several clips and timesteps go through the network together, each chunk has a
-backward pass of its own, and no graph outlives its chunk.
+with weights g(k) of the steps, 1 in the paper. The distance compares the outputs with and without
+the adapter; there is no second copy of the model. Rows of several clips and timesteps go through
+the network together, each chunk has a backward pass of its own, and no graph outlives its chunk.
 
 Letters: `n` clips, `K` denoising steps, `T` trained ones, `R` rows (clip, step).
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segue.tasks.audio.models.base import Denoiser
     from segue.tasks.audio.rollout import Rollout
 
-__all__ = ["Part", "clipped", "element_weights", "losses", "trained_steps"]
+__all__ = ["Part", "clipped", "element_weights", "losses", "step_weights", "trained_steps"]
 
 Part = tuple[torch.Tensor, dict[str, float]]
 """A part of the loss, ready for its backward pass, and sums of what is logged of it."""
@@ -50,6 +50,12 @@ def trained_steps(
     kept = max(1, int(count * config.fraction))
     drawn = rng.permuted(np.tile(np.arange(first, first + count), (n, 1)), axis=1)
     return drawn[:, :kept]
+
+
+def step_weights(config: UpdateConfig, steps: int) -> torch.Tensor:
+    """Return the weights of steps, [K], with a mean of 1 over those that may be trained."""
+    weights = config.step_discount ** torch.arange(steps, dtype=torch.float64)
+    return (weights / weights[: steps - config.skip_last].mean()).float()
 
 
 def element_weights(denoiser: Denoiser, config: UpdateConfig) -> torch.Tensor | None:
@@ -100,7 +106,7 @@ def losses(
     """
     index, at = clips.repeat_interleave(trained.shape[1]), trained.flatten()
     gain = advantages.float().repeat_interleave(trained.shape[1])
-    scale = config.temperature
+    scale, weights = config.temperature, step_weights(config, rollout.steps).to(at.device)
     if config.density == "sum":
         scale *= math.prod(rollout.latents.shape[2:])
     for first in range(0, len(index), config.rows):
@@ -112,6 +118,7 @@ def losses(
         new = _judge(denoiser, rollout, output, i, k)
         old = rollout.log_prob[i, k]
         loss, ratio = clipped(new.log_prob, old, gain[part], config.clip_range, scale)
+        loss = weights[k] * loss
         away = 0.0
         found = loss.sum()
         if config.base_penalty:

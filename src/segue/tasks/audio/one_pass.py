@@ -79,6 +79,7 @@ def play(
     asked = prompting(denoiser, [prompt.text for prompt in prompts], how.guidance, how.negative)
     return play_and_gather(
         denoiser, asked, denoiser.latent_shape(how.seconds), how.steps, how.eta, seeds, trained,
+        weights=ddpo.step_weights(config.update, how.steps),
         # a graph is kept of each clip that is played, as of each row that is learned from
         batch=min(how.batch, config.update.rows),
     )  # fmt: skip
@@ -100,4 +101,4 @@ def losses(
     loss = torch.stack([(gradients[name] * weight).sum() for name, weight in weights.items()]).sum()
     # the policy is the one that played: every ratio is 1, and nothing is clipped
     told = dict.fromkeys(("base_distance", "approx_kl", "clip_fraction", "ratio_deviation"), 0.0)
-    yield loss, {"loss": -float(advantages.sum()) * played.trained} | told
+    yield loss, {"loss": -float(advantages.sum()) * played.weight} | told

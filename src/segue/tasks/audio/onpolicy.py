@@ -43,6 +43,8 @@ class Played:
     """Of the summed log-probability of the trained steps, by names of the adapter, [n, ...]."""
     trained: int
     """T."""
+    weight: float
+    """Sum of the weights of these steps; T where all count alike."""
 
     def loss_gradient(
         self, advantages: torch.Tensor, total: int | None = None
@@ -76,6 +78,7 @@ def play_and_gather(
     trained: Sequence[int],
     *,
     batch: int = 4,
+    weights: torch.Tensor | None = None,
 ) -> Played:
     """Play clips, and gather the gradients of some of their steps.
 
@@ -88,8 +91,11 @@ def play_and_gather(
         seeds: n, of the clips' noise; it is drawn as `sampling.denoise` does.
         trained: which of the K steps are learned from, the same for all clips.
         batch: clips that are played together; memory grows with it, results do not change.
+        weights: of the K steps in the sum; by default all are 1.
     """
-    device, marked, parts = denoiser.device, frozenset(trained), []
+    device, parts = denoiser.device, []
+    count = torch.ones(steps) if weights is None else weights
+    marked = {k: float(count[k]) for k in trained}
     for first in range(0, len(seeds), batch):
         own = seeds[first : first + batch]
         index = torch.arange(first, first + len(own), device=device)
@@ -101,6 +107,7 @@ def play_and_gather(
             name: torch.cat([part.gradients[name] for part in parts]) for name in parts[0].gradients
         },
         trained=len(marked),
+        weight=sum(marked.values()),
     )
 
 
@@ -111,8 +118,9 @@ def _play(
     steps: int,
     eta: float,
     seeds: Sequence[int],
-    trained: frozenset[int],
+    trained: Mapping[int, float],
 ) -> Played:
+    """Play clips together; `trained` has the weights of the steps that are learned from."""
     device = denoiser.device
     sources = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
     apart: Callable[[int], AbstractContextManager[dict[str, torch.Tensor]]]
@@ -134,7 +142,8 @@ def _play(
                 judged = step(
                     denoiser.schedule, output, latents, at, steps, eta, previous=taken.latents
                 )
-                judged.log_prob.sum().backward()  # type: ignore[no-untyped-call]
+                total = trained[k] * judged.log_prob.sum()
+                total.backward()  # type: ignore[no-untyped-call]
             latents = taken.latents
             told.append(taken.log_prob)
         found = {
@@ -142,5 +151,6 @@ def _play(
             for name, copy in copies.items()
         }
     return Played(
-        clean=latents, log_prob=torch.stack(told, dim=1), gradients=found, trained=len(trained)
-    )
+        clean=latents, log_prob=torch.stack(told, dim=1), gradients=found, trained=len(trained),
+        weight=sum(trained.values()),
+    )  # fmt: skip
