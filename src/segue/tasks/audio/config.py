@@ -50,9 +50,9 @@ class PromptConfig(Config):
 class SampleConfig(Config):
     """How clips are made; later `generate` makes them in the same way."""
 
-    prompts: int = Field(24, ge=1)
+    prompts: int = Field(36, ge=1)
     """Prompts of an epoch."""
-    per_prompt: int = Field(8, ge=1)
+    per_prompt: int = Field(6, ge=1)
     """Clips of each (original: 1)."""
     steps: int = Field(10, ge=1)
     """Denoising steps, K (original: 19)."""
@@ -81,7 +81,7 @@ class AdvantageConfig(Config):
     """prompt: rewards remembered of each (original: 16)."""
     least: int = Field(16, ge=1)
     """prompt: with fewer remembered, the batch is compared with (original: 16)."""
-    variety: float = Field(8.0, ge=0)
+    variety: float = Field(12.0, ge=0)
     """How firmly the variety of a prompt's clips is held: weight of a clip's distance from its
     siblings, beside the reward's 1, for each share of the first epoch's distance that is lost, up
     to 1 (original: 0). Clips without siblings are not changed by it."""
@@ -95,9 +95,9 @@ class UpdateConfig(Config):
     objective: Literal["ddpo", "regression"] = "ddpo"
     """ddpo: the clipped ratio of probabilities; regression: denoising of the clips themselves,
     weighted by exp(advantage / temperature)."""
-    batch: int = Field(48, ge=1)
+    batch: int = Field(54, ge=1)
     """Clips of an optimiser step, over all processes (original: batch x accumulation, 1)."""
-    rows: int = Field(96, ge=1)
+    rows: int = Field(108, ge=1)
     """(clip, step) pairs that are computed together; memory grows with it, results do not
     change."""
     inner_epochs: int = Field(1, ge=1)
@@ -118,7 +118,7 @@ class UpdateConfig(Config):
     step_discount: float = Field(0.3, gt=0, le=1)
     """ddpo: weight of each step against the one before it (original: 1). What a clip will be is
     decided in its first, noisiest steps; of later ones the gradient is mostly noise."""
-    skip_last: int = Field(4, ge=0)
+    skip_last: int = Field(7, ge=0)
     """Last steps, of the least noise, that are never trained (original: 0)."""
     base_penalty: float = Field(0.002, ge=0)
     """Weight of the distance from the base model (original: 0)."""
@@ -127,7 +127,7 @@ class UpdateConfig(Config):
     steps' Gaussians, in nats an element."""
     base_share: float = Field(1.0, gt=0, le=1)
     """Share of the rows on which it is measured; less costs less."""
-    learning_rate: float = Field(8e-3, gt=0)
+    learning_rate: float = Field(6e-3, gt=0)
     """Of AdamW in the first epoch (original: 3e-4)."""
     final_share: float = Field(0.1, gt=0, le=1)
     """What is left of it in the last epoch, on a straight line (original: all)."""
@@ -146,11 +146,11 @@ class UpdateConfig(Config):
 class AdapterConfig(Config):
     """The low-rank adapter, the only thing that learns."""
 
-    rank: int = Field(4, ge=1)
+    rank: int = Field(8, ge=1)
     """Of every pair of matrices (original: 8)."""
     alpha: float = Field(4.0, gt=0)
     """Its effect is scaled by alpha / rank (original: 1 in effect)."""
-    average: float = Field(0.9, ge=0, lt=1)
+    average: float = Field(0.97, ge=0, lt=1)
     """Decay of the moving average of its weights, which is what is looked at and kept; 0 keeps the
     last weights (original)."""
 
@@ -158,7 +158,7 @@ class AdapterConfig(Config):
 class LookConfig(Config):
     """How the tuning is watched: by clips of fixed prompts and noise, and a judge."""
 
-    every: int = Field(4, ge=0)
+    every: int = Field(8, ge=0)
     """Epochs between looks; 0 never looks, and the last adapter is kept (original)."""
     prompts: int = Field(36, ge=1)
     """Prompts that are looked at."""
@@ -167,22 +167,20 @@ class LookConfig(Config):
     sound: bool = False
     """Whether the judge hears sound always; else the spectrum that a model tells of its latents,
     where it can, which spares the vocoder."""
-    least_diversity: float = Field(0.75, ge=0)
-    """Share of the base model's diversity; an adapter below is never the best one. A base model
-    that often plays what was not asked for is more diverse than real clips of one prompt are: a
-    model that does as told has about .7 of that."""
+    least_diversity: float = Field(0.9, ge=0)
+    """Share of the base model's diversity; an adapter below is never the best one."""
     most_distance: float = Field(1.5, gt=0)
     """Multiple of the base model's Fréchet distance from real clips, where these are given; an
     adapter above is never the best one. Of so few clips the distance moves by a third from noise
     to noise: with 1, one tuning in five was stopped that was like the others."""
-    patience: int = Field(4, ge=1)
+    patience: int = Field(6, ge=1)
     """Looks without a better adapter that end the tuning."""
 
 
 class TuneConfig(Config):
     """How a text-to-music model is tuned towards a reward."""
 
-    reward: dict[str, float] = Field(default={"emotion": 1.0, "clap": 4.0})
+    reward: dict[str, float] = Field(default={"emotion": 1.0, "retrieval": 1.0})
     """Weights of the named terms; also terms of your own, `package.module:function`."""
     terms: RewardConfig = RewardConfig()
     prompts: PromptConfig = PromptConfig()
@@ -191,7 +189,7 @@ class TuneConfig(Config):
     update: UpdateConfig = UpdateConfig()
     adapter: AdapterConfig = AdapterConfig()
     look: LookConfig = LookConfig()
-    epochs: int = Field(28, ge=1)
+    epochs: int = Field(80, ge=1)
     """Rounds of sampling and learning (original: 500)."""
     save_every: int = Field(4, ge=1)
     """Epochs between checkpoints (original: 20); looks are kept as well."""
