@@ -81,7 +81,7 @@ class AdvantageConfig(Config):
     """prompt: rewards remembered of each (original: 16)."""
     least: int = Field(16, ge=1)
     """prompt: with fewer remembered, the batch is compared with (original: 16)."""
-    variety: float = Field(12.0, ge=0)
+    variety: float = Field(10.0, ge=0)
     """How firmly the variety of a prompt's clips is held: weight of a clip's distance from its
     siblings, beside the reward's 1, for each share of the first epoch's distance that is lost, up
     to 1 (original: 0). Clips without siblings are not changed by it."""
@@ -180,7 +180,7 @@ class LookConfig(Config):
 class TuneConfig(Config):
     """How a text-to-music model is tuned towards a reward."""
 
-    reward: dict[str, float] = Field(default={"emotion": 1.0, "retrieval": 1.0})
+    reward: dict[str, float] = Field(default={"emotion": 1.5, "retrieval": 1.0})
     """Weights of the named terms; also terms of your own, `package.module:function`."""
     terms: RewardConfig = RewardConfig()
     prompts: PromptConfig = PromptConfig()
@@ -189,7 +189,7 @@ class TuneConfig(Config):
     update: UpdateConfig = UpdateConfig()
     adapter: AdapterConfig = AdapterConfig()
     look: LookConfig = LookConfig()
-    epochs: int = Field(80, ge=1)
+    epochs: int = Field(64, ge=1)
     """Rounds of sampling and learning (original: 500)."""
     save_every: int = Field(4, ge=1)
     """Epochs between checkpoints (original: 20); looks are kept as well."""
