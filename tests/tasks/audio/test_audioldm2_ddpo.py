@@ -84,7 +84,10 @@ def test_gathered_gradients_are_those_of_the_loss(
         assert told["clip_fraction"] == 0
         loss.backward()
     shape = model.latent_shape(0.1)
-    found = play_and_gather(model, rollout.asked, shape, STEPS, 1.0, range(3), trained, batch=2)
+    found = play_and_gather(
+        model, rollout.asked, shape, STEPS, 1.0, range(3), trained, batch=2,
+        weights=ddpo.step_weights(config, STEPS),
+    )  # fmt: skip
     assert (found.clean - rollout.clean).abs().max() <= 1e-4
     assert (found.log_prob - rollout.log_prob).abs().max() <= 1e-5
     gathered = found.loss_gradient(gains)

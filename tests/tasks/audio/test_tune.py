@@ -44,7 +44,7 @@ LEARNING = {
 
 @pytest.mark.parametrize("objective", ["ddpo", "regression"])
 def test_it_learns_what_it_is_paid_for(tmp_path, objective):
-    """The untuned toy earns -0.12, one that met all prompts fully 0.9; 20 epochs give 0.35."""
+    """The untuned toy earns -0.12, one that met all prompts fully 0.9; 20 epochs give 0.31, by regression 0.64."""
     changes = LEARNING | {"update": LEARNING["update"] | {"objective": objective}}
     config = settings(**changes)
     found = tune(Toy(), toy_reward(), PROMPTS, tmp_path / "run", config, judge=ToyJudge())
@@ -83,7 +83,7 @@ def test_the_adapter_can_be_played_again(tmp_path):
     model = Toy()
     tune(model, toy_reward(), PROMPTS, tmp_path / "run", settings(), judge=ToyJudge())
     kept = read_adapter(tmp_path / "run")
-    assert (kept.base, kept.rank, kept.alpha) == (model.identity, 4, 4.0)
+    assert (kept.base, kept.rank, kept.alpha) == (model.identity, 8, 4.0)
     assert kept.facts["sampling"] == {"steps": 5, "guidance": 1.0, "eta": 1.0, "negative": ""}
     for name, weight in model.adapter().items():  # the model is left with what was kept
         assert torch.equal(weight.detach(), kept.arrays[name])
