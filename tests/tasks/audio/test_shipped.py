@@ -28,7 +28,7 @@ def test_it_is_small_and_says_whose_it_is():
 
 
 def test_the_tuned_model_plays_what_it_is_asked_for():
-    """By the judge: of these 24 clips the tuning has the mood right in 16, the base in 8."""
+    """By the judge: of these 24 clips the tuning has the mood right in 17, the base in 9."""
     assert default_player() == SHIPPED[1]
     player, judge = open_player(SHIPPED[1]), open_listeners(SHIPPED[0]).judge
     prompts = [prompt for prompt in PROMPTS for _ in range(4)]
