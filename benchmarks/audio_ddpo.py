@@ -17,7 +17,7 @@ nothing about music, only how fast each of them climbs.
 For time to equal reward each side has its own learning rate, chosen by `--choose` on seed 0, which
 is not among those reported. The seed draws the adapter and the noise; the network stays. The goal
 is counted in deviations between clips of the untrained policy, of which the mean of three epochs
-has .14. Ours learns from the first steps (`update.skip_last`): noise is scaled up on the way to
+has .14. Ours learns from the first steps (`update.first_steps`): noise is scaled up on the way to
 the clean latents, so those decide their mean, and with ten steps the gradient of the first two has
 a cosine of .99 with that of all (128 clips of .16 s, the untrained policy). At
 that point a window saves work and not noise. The default rates, 1e-2 for both, are not chosen yet.
@@ -212,7 +212,7 @@ def reward(options: argparse.Namespace) -> None:
 
 
 def window(options: argparse.Namespace) -> range:
-    """Return the steps that ours learns from: the first, as `update.skip_last` leaves them."""
+    """Return the steps that ours learns from: the first, as `update.first_steps` says."""
     return range(max(1, round(options.reward_steps * options.share)))
 
 

@@ -111,6 +111,9 @@ class SineClap:
         wanted = SineDenoiser().condition(texts)["wanted"]
         return torch.nn.functional.cosine_similarity(loud, wanted + 1e-9)
 
+    def logits(self, heard: torch.Tensor, texts: Sequence[str]) -> torch.Tensor:
+        return torch.stack([10 * self.similarity(heard, [text] * len(heard)) for text in texts], 1)
+
 
 class SineEmotion:
     hears, sampling_rate = "audio", RATE

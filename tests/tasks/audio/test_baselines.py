@@ -93,13 +93,14 @@ def test_seeds_are_of_their_label_and_candidate() -> None:
 def test_the_price_of_tuning_is_counted_in_predictions() -> None:
     plain = TuneConfig.parse({
         "epochs": 2, "sample": {"prompts": 3, "per_prompt": 4, "steps": 10, "guidance": 1},
-        "update": {"batch": 12, "skip_last": 2, "base_penalty": 0},
+        "update": {"batch": 12, "first_steps": 0, "skip_last": 2, "base_penalty": 0},
     })  # fmt: skip
     assert tuning_cost(plain) == 2 * 12 * (10 + 8 * 3)
     assert tuning_cost(plain, epochs=1) == 12 * (10 + 8 * 3)
     more = {"guidance": 3.0, "prompts": 3, "per_prompt": 4, "steps": 10}
     guided = TuneConfig.parse({
-        "epochs": 2, "sample": more, "update": {"batch": 12, "skip_last": 2, "base_share": 0.5},
+        "epochs": 2, "sample": more,
+        "update": {"batch": 12, "first_steps": 0, "skip_last": 2, "base_share": 0.5},
     })  # fmt: skip
     assert tuning_cost(guided) == 2 * 2 * 12 * (10 + 8 * 3.5)
 

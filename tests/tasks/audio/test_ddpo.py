@@ -63,7 +63,7 @@ def oracle(model, rollout, trained, advantages, config):
             ratio = torch.exp(log_p - rollout.log_prob[i, k])
             low, high = 1 - config.clip_range, 1 + config.clip_range
             weight = config.step_discount**k / np.mean(
-                [config.step_discount**j for j in range(STEPS - config.skip_last)]
+                [config.step_discount**j for j in range(config.trainable(STEPS))]
             )
             total = total + weight * torch.max(
                 -advantages[i] * ratio, -advantages[i] * torch.clamp(ratio, low, high)
@@ -97,7 +97,12 @@ def parts(model, rollout, trained, advantages, config, clips=None):
 @pytest.mark.parametrize("moved", [False, True])
 def test_loss_and_gradient_equal_an_oracle(model, rollout, moved, penalty, discount):
     config = UpdateConfig(
-        clip_range=1e-2, base_penalty=penalty, rows=7, step_discount=discount, skip_last=2
+        clip_range=1e-2,
+        base_penalty=penalty,
+        rows=7,
+        step_discount=discount,
+        skip_last=2,
+        first_steps=0,
     )
     rng = np.random.default_rng(0)
     trained = ddpo.trained_steps(config, STEPS, 4, rng)
@@ -178,7 +183,7 @@ def test_the_divergence_from_the_base_is_that_of_gaussians(model, rollout):
 
 
 def test_a_share_of_the_rows_estimates_the_distance(model, rollout):
-    config = UpdateConfig(base_penalty=1.0, base_share=0.25, rows=100, skip_last=0)
+    config = UpdateConfig(base_penalty=1.0, base_share=0.25, rows=100, first_steps=0, skip_last=0)
     trained = ddpo.trained_steps(config, STEPS, 4, np.random.default_rng(5))
     model.forwards = 0
     ((_, told),) = parts(model, rollout, trained, torch.zeros(4), config)
@@ -189,18 +194,27 @@ def test_a_share_of_the_rows_estimates_the_distance(model, rollout):
 
 def test_which_steps_are_trained():
     rng = np.random.default_rng(0)
-    every = ddpo.trained_steps(UpdateConfig(skip_last=2), 10, 50, rng)
+    every = ddpo.trained_steps(UpdateConfig(first_steps=0, skip_last=2), 10, 50, rng)
     assert every.shape == (50, 8)
     assert all(sorted(row) == list(range(8)) for row in every.tolist())
     assert len({tuple(row) for row in every.tolist()}) > 40  # each clip in an order of its own
-    some = ddpo.trained_steps(UpdateConfig(skip_last=0, fraction=0.35), 10, 50, rng)
+    some = ddpo.trained_steps(UpdateConfig(first_steps=0, skip_last=0, fraction=0.35), 10, 50, rng)
     assert some.shape == (50, 3)
     assert set(some.flatten().tolist()) == set(range(10))
-    windowed = UpdateConfig(skip_last=1, window=3)
+    windowed = UpdateConfig(first_steps=0, skip_last=1, window=3)
     drawn = [ddpo.trained_steps(windowed, 10, 9, rng) for _ in range(100)]
     windows = {tuple(sorted(set(each.flatten().tolist()))) for each in drawn}
     assert windows == {(i, i + 1, i + 2) for i in range(7)}
     assert ddpo.trained_steps(UpdateConfig(fraction=0.01), 10, 2, rng).shape == (2, 1)
+    early = UpdateConfig(first_steps=3, skip_last=4)
+    assert set(ddpo.trained_steps(early, 10, 5, rng).flatten().tolist()) == {0, 1, 2}
+    assert set(ddpo.trained_steps(early, 6, 5, rng).flatten().tolist()) == {0, 1}
+
+
+def test_the_weights_of_steps():
+    weights = ddpo.step_weights(UpdateConfig(first_steps=3, step_discount=0.5), 10)
+    assert weights[:3].tolist() == pytest.approx([12 / 7, 6 / 7, 3 / 7])
+    assert (ddpo.step_weights(UpdateConfig(step_discount=1.0), 10) == 1).all()
 
 
 def learner_of(model, **changes):

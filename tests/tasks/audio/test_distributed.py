@@ -53,7 +53,7 @@ def compare(one, two):
         first, second = json.loads(a), json.loads(b)
         assert first.keys() == second.keys()
         for name, value in first.items():
-            assert second[name] == pytest.approx(value, abs=1e-5), name
+            assert second[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
     first, second = read_adapter(one).arrays, read_adapter(two).arrays
     for name, value in first.items():
         assert (second[name] - value).abs().max() <= 1e-5, name

@@ -37,6 +37,7 @@ TINY: dict[str, Any] = {
         "tilt_db": 1.0,
         "codec": 0.2,
         "noise_db": [-60.0, -40.0],
+        "vocoder": 0,
     },
 }
 
@@ -66,7 +67,10 @@ def test_they_learn_true_moods_from_wrong_captions(tmp_path: Path) -> None:
     """Chance is .25; three fifths of the captions belong to another clip."""
     (tmp_path / "data").mkdir()
     data = make_clips(tmp_path / "data", 256, 64, noise=0.6)
-    settings = config(clap_learning__epochs=8, emotion_learning__epochs=8, judge_learning__epochs=6)
+    settings = config(
+        clap_learning__epochs=8, emotion_learning__epochs=8, judge_learning__epochs=6,
+        emotion_labels="captions",
+    )  # fmt: skip
     result = train(data, tmp_path / "run", settings)
     assert result["clap"]["mood_accuracy"] > 0.7
     assert result["emotion"]["mood_accuracy"] > 0.6

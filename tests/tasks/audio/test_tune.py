@@ -150,7 +150,7 @@ def test_what_cannot_be_tuned_leaves_no_folder(tmp_path):
         tune(Toy(), toy_reward(), [], run, settings())
     still = Toy(Schedule(final_alpha_one=True))
     with pytest.raises(UsageError, match="skip_last"):
-        tune(still, toy_reward(), PROMPTS, run, settings(update={"skip_last": 0}))
+        tune(still, toy_reward(), PROMPTS, run, settings(update={"first_steps": 0, "skip_last": 0}))
     with pytest.raises(UsageError, match="3 processes"):
         tune(Toy(), toy_reward(), PROMPTS, run, settings(), world=World(size=3))
     assert not run.exists()

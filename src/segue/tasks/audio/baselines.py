@@ -172,7 +172,7 @@ def tuning_cost(config: TuneConfig, epochs: int | None = None) -> float:
     """
     sample, update = config.sample, config.update
     both = 1.0 if sample.guidance == 1 else 2.0
-    trained = float(sample.steps - update.skip_last)
+    trained = float(update.trainable(sample.steps))
     if update.window:
         trained = min(trained, float(update.window))
     trained *= update.fraction * update.inner_epochs

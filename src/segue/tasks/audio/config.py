@@ -118,7 +118,10 @@ class UpdateConfig(Config):
     step_discount: float = Field(0.3, gt=0, le=1)
     """ddpo: weight of each step against the one before it (original: 1). What a clip will be is
     decided in its first, noisiest steps; of later ones the gradient is mostly noise."""
-    skip_last: int = Field(7, ge=0)
+    first_steps: int = Field(3, ge=0)
+    """How many steps are trained at most, the noisiest; 0: all but those of `skip_last` (original:
+    0)."""
+    skip_last: int = Field(4, ge=0)
     """Last steps, of the least noise, that are never trained (original: 0)."""
     base_penalty: float = Field(0.002, ge=0)
     """Weight of the distance from the base model (original: 0)."""
@@ -141,6 +144,11 @@ class UpdateConfig(Config):
     """Of AdamW (original: 1e-8)."""
     max_grad_norm: float = Field(1.0, ge=0)
     """Largest norm of the gradient (original: 1); 0 does not clip."""
+
+    def trainable(self, steps: int) -> int:
+        """Return how many of the first of K steps may be trained."""
+        count = steps - self.skip_last
+        return min(count, self.first_steps) if self.first_steps else count
 
 
 class AdapterConfig(Config):
@@ -228,7 +236,7 @@ class TuneConfig(Config):
                 f"update.skip_last = {self.update.skip_last} leaves none of {self.sample.steps} "
                 "steps to train"
             )
-        if self.update.window and self.update.window > self.sample.steps - self.update.skip_last:
+        if self.update.window and self.update.window > self.update.trainable(self.sample.steps):
             raise ValueError(f"update.window = {self.update.window} is longer than what is trained")
         if self.precision == "float16" and self.device == "cpu":
             raise ValueError("precision is float16, which only a GPU has; bfloat16 works on both")

@@ -40,10 +40,10 @@ def trained_steps(
 ) -> NDArray[np.int64]:
     """Draw which of its steps each clip is trained on, in a drawn order, [n, T].
 
-    The last `skip_last` never are; of the others a window that is the same for all clips, and of
+    Of those that may be trained, the first ones, a window that is the same for all clips, and of
     that a share, drawn for each clip.
     """
-    first, count = 0, steps - config.skip_last
+    first, count = 0, config.trainable(steps)
     if config.window is not None:
         first = int(rng.integers(0, count - config.window + 1))
         count = config.window
@@ -55,7 +55,7 @@ def trained_steps(
 def step_weights(config: UpdateConfig, steps: int) -> torch.Tensor:
     """Return the weights of steps, [K], with a mean of 1 over those that may be trained."""
     weights = config.step_discount ** torch.arange(steps, dtype=torch.float64)
-    return (weights / weights[: steps - config.skip_last].mean()).float()
+    return (weights / weights[: config.trainable(steps)].mean()).float()
 
 
 def element_weights(denoiser: Denoiser, config: UpdateConfig) -> torch.Tensor | None:

@@ -126,7 +126,7 @@ def _check(denoiser: Denoiser, config: TuneConfig, world: World) -> None:
     """Refuse what cannot be tuned before a folder is made."""
     denoiser.latent_shape(config.sample.seconds)
     update, steps = config.update, config.sample.steps
-    sigmas = denoiser.schedule.sigmas(steps, config.sample.eta)[: steps - update.skip_last]
+    sigmas = denoiser.schedule.sigmas(steps, config.sample.eta)[: update.trainable(steps)]
     if update.objective == "ddpo" and not (sigmas > 0).all():
         raise UsageError(
             f"step {int((sigmas > 0).argmin()) + 1} of {steps} has no noise, so no probability",
