@@ -47,25 +47,12 @@ def alone(tmp_path_factory):
     return run
 
 
-def compare(one, two):
-    lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (one, two)]
-    for a, b in zip(*lines, strict=True):
-        first, second = json.loads(a), json.loads(b)
-        assert first.keys() == second.keys()
-        for name, value in first.items():
-            assert second[name] == pytest.approx(value, rel=1e-5, abs=1e-5), name
-    first, second = read_adapter(one).arrays, read_adapter(two).arrays
-    for name, value in first.items():
-        assert (second[name] - value).abs().max() <= 1e-5, name
-        assert value.abs().max() > 1e-4
-
-
-def test_two_processes_do_what_one_does_and_resume(alone, tmp_path):
-    """As `torchrun` starts them; both fail in the third epoch and go on from the second."""
+def in_two_processes(run, settings, *more):
+    """Tune as `torchrun` would start it."""
     shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     processes = [
         subprocess.Popen(
-            [sys.executable, SCRIPT, str(tmp_path / "run"), json.dumps(SETTINGS)],
+            [sys.executable, SCRIPT, str(run), json.dumps(settings), *more],
             env=os.environ | ENV | shared | {"RANK": rank, "LOCAL_RANK": rank},
             stderr=subprocess.PIPE,
             text=True,
@@ -74,6 +61,24 @@ def test_two_processes_do_what_one_does_and_resume(alone, tmp_path):
     ]
     ended = [(process.communicate(timeout=300)[1], process.returncode) for process in processes]
     assert all(code == 0 for _, code in ended), ended
+
+
+def compare(one, two):
+    lines = [(run / "metrics.jsonl").read_text().splitlines() for run in (one, two)]
+    for a, b in zip(*lines, strict=True):
+        first, second = json.loads(a), json.loads(b)
+        assert first.keys() == second.keys()
+        for name, value in first.items():
+            assert second[name] == pytest.approx(value, abs=1e-5), name
+    first, second = read_adapter(one).arrays, read_adapter(two).arrays
+    for name, value in first.items():
+        assert (second[name] - value).abs().max() <= 1e-5, name
+        assert value.abs().max() > 1e-4
+
+
+def test_two_processes_do_what_one_does_and_resume(alone, tmp_path):
+    """As `torchrun` starts them; both fail in the third epoch and go on from the second."""
+    in_two_processes(tmp_path / "run", SETTINGS)
     compare(alone, tmp_path / "run")
 
 

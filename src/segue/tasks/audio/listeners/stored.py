@@ -9,8 +9,9 @@ NAME is clap, emotion or judge; nothing is ever unpickled.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from segue.core.config import Config
 from segue.rl.weights import StoredWeights, WeightFiles
 from segue.tasks.audio.listeners.config import ClapConfig, EmotionConfig, JudgeConfig
 
@@ -30,6 +31,9 @@ __all__ = [
     "save_emotion",
     "save_judge",
 ]
+
+_C = TypeVar("_C", bound=Config)
+_N = TypeVar("_N", bound="nn.Module")
 
 
 def save_clap(folder: Path, clap: Clap, facts: dict[str, Any]) -> str:
@@ -62,10 +66,7 @@ def load_clap(folder: Path, device: str = "cpu") -> Clap:
     with stored.parsing() as facts:
         words = [str(word) for word in facts["words"]]
         tokenizer = Tokenizer(words, int(facts["longest"]))
-        config = ClapConfig.parse(facts["sizes"])
-    clap = Clap(tokenizer, config)
-    stored.fill(clap)
-    return clap.requires_grad_(False).to(device)
+    return _filled(stored, Clap(tokenizer, _sizes(stored, ClapConfig)), device)
 
 
 def load_emotion(folder: Path, device: str = "cpu") -> Emotion:
@@ -73,11 +74,7 @@ def load_emotion(folder: Path, device: str = "cpu") -> Emotion:
     from segue.tasks.audio.listeners.emotion import Emotion
 
     stored = _read(folder, "emotion")
-    with stored.parsing() as facts:
-        config = EmotionConfig.parse(facts["sizes"])
-    emotion = Emotion(config)
-    stored.fill(emotion)
-    return emotion.requires_grad_(False).to(device)
+    return _filled(stored, Emotion(_sizes(stored, EmotionConfig)), device)
 
 
 def load_judge(folder: Path, device: str = "cpu") -> Judge:
@@ -85,11 +82,7 @@ def load_judge(folder: Path, device: str = "cpu") -> Judge:
     from segue.tasks.audio.listeners.judge import Judge
 
     stored = _read(folder, "judge")
-    with stored.parsing() as facts:
-        config = JudgeConfig.parse(facts["sizes"])
-    judge = Judge(config)
-    stored.fill(judge)
-    return judge.requires_grad_(False).to(device)
+    return _filled(stored, Judge(_sizes(stored, JudgeConfig)), device)
 
 
 def read_facts(folder: Path, name: str) -> dict[str, Any]:
@@ -113,3 +106,13 @@ def _read(folder: Path, name: str) -> StoredWeights:
         if facts["listener"] != name:
             raise ValueError(f"a listener of the kind {facts['listener']!r}")
     return stored
+
+
+def _sizes(stored: StoredWeights, kind: type[_C]) -> _C:
+    with stored.parsing() as facts:
+        return kind.parse(facts["sizes"])
+
+
+def _filled(stored: StoredWeights, network: _N, device: str) -> _N:
+    stored.fill(network)
+    return network.requires_grad_(False).to(device)
